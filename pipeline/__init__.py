@@ -1,0 +1,1 @@
+"""The library: how things are done. `stages` says what happens, in which order."""

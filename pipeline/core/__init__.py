@@ -1,0 +1,1 @@
+"""What every stage needs: errors, params, paths, artifacts, atomic writes."""

@@ -1,0 +1,92 @@
+"""data/raw.zip: the original bytes of every image under a safe name, in one uncompressed file.
+
+Names are `class/name.ext`, sorted; dates are fixed, so equal input gives equal bytes. Each member's
+comment is the name it had in the user's archive or folder.
+"""
+
+import stat
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.core.atomic import replacing
+from pipeline.core.errors import ArtifactError
+
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image of the archive, without its bytes."""
+
+    path: str
+    source: str
+    size_bytes: int
+
+    @property
+    def label(self) -> str:
+        """The class folder."""
+        return self.path.partition("/")[0]
+
+
+def write_archive(path: Path, members: Iterable[tuple[str, str, bytes]]) -> int:
+    """Write (path, source, content) members in the order given; return their number.
+
+    Raises:
+        ArtifactError: a path is not `class/name`, or is out of order or repeated, or the disk is full.
+    """
+    count, last = 0, ""
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, source, content in members:
+            if name <= last or name.count("/") != 1:
+                raise ArtifactError(f"{path}: member {name!r} after {last!r}; expected sorted class/name")
+            info = zipfile.ZipInfo(name, FIXED_DATE)
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            info.create_system = 3  # Unix, on every platform: equal input gives equal bytes
+            info.comment = source.encode("utf-8", "surrogateescape")[:65535]
+            archive.writestr(info, content)
+            count, last = count + 1, name
+    return count
+
+
+class RawArchive:
+    """Reader of data/raw.zip; use as a context manager, one per process.
+
+    Raises:
+        ArtifactError: the file is missing or is not the archive that download wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except FileNotFoundError as error:
+            raise ArtifactError(f"{path}: not found; run: dvc repro download") from error
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{path}: {error}; run: dvc repro download") from error
+        self.members = tuple(
+            Member(i.filename, i.comment.decode("utf-8", "surrogateescape"), i.file_size)
+            for i in self._zip.infolist()
+        )
+
+    def read(self, path: str) -> bytes:
+        """Return one member's bytes, checked against its CRC."""
+        try:
+            return self._zip.read(path)
+        except (KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{self._path}: {path}: {error}; run: dvc repro download") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,275 @@
+"""The records that stages hand to each other, with the one reader and writer of each format."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pipeline.core.atomic import write_json, write_text
+from pipeline.core.errors import ArtifactError
+
+SPLITS = ("train", "valid", "test")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One usable image; a row of data/split.csv."""
+
+    path: str
+    """Name in data/raw.zip."""
+    label: str
+    split: str
+    sha256: str
+    width: int
+    height: int
+    group: str
+    """Images of one group are never divided between splits."""
+    source: str
+    """Name in the archive or folder that the user gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """One image refused or set aside; a row of data/rejected.csv."""
+
+    path: str
+    source: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a person says about one image; a row of data/corrections.csv."""
+
+    path: str
+    action: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One step of one sweep of the learning rate range test."""
+
+    lr: float
+    loss: float
+    """Smoothed mean over the sweeps, nats."""
+    spread: float
+    """Standard deviation over the sweeps, nats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What lr_find suggests."""
+
+    lr: float
+    status: str
+    """`ok`, or why the curve cannot be trusted: `flat`, `diverged`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One epoch of training; a row of reports/train/history.csv."""
+
+    epoch: int
+    lr: float
+    """Rate at the epoch's end."""
+    size_px: int
+    train_loss: float
+    """Mean over the epoch's batches, augmented and smoothed, nats."""
+    valid_loss: float
+    """Cross-entropy of the plain validation images, nats."""
+    valid_accuracy: float
+    kept: bool
+    """True on the epoch whose weights became the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RocPoint:
+    """One threshold of the ROC curve."""
+
+    fpr: float
+    tpr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says about one image; a row of predictions.csv."""
+
+    path: str
+    label: str
+    predicted: str
+    loss: float
+    """Cross-entropy, nats."""
+    probs: tuple[float, ...]
+    """One probability per class, in the order of `Predictions.classes`."""
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the predicted class."""
+        return max(self.probs)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """All predictions of one split."""
+
+    classes: tuple[str, ...]
+    rows: tuple[Prediction, ...]
+
+
+def write_records(path: Path, records: Sequence[Record], kind: type[Record]) -> None:
+    """Write one CSV row per record, the columns being the fields of `kind`."""
+    columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    write_csv(path, columns, ([_text(v) for v in asdict(r).values()] for r in records))  # type: ignore[call-overload]
+
+
+def read_records(path: Path, kind: type[Record], *, stage: str) -> list[Record]:
+    """Read what `write_records` wrote.
+
+    Raises:
+        ArtifactError: the file is missing or malformed; the message names the stage to run.
+    """
+    columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    records = []
+    for line, row in _read_csv(path, columns, stage=stage):
+        try:
+            values = {c: _parsed(hints[c], text) for c, text in zip(columns, row, strict=True)}
+        except ValueError as error:
+            raise ArtifactError(f"{path}, line {line}: {error}; run: dvc repro {stage}") from error
+        records.append(kind(**values))
+    return records
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions.csv: path, label, predicted, loss and a probability per class."""
+    columns = ["path", "label", "predicted", "loss", *map(prob_column, predictions.classes)]
+    rows = (
+        [r.path, r.label, r.predicted, f"{r.loss:.6f}", *(f"{p:.6f}" for p in r.probs)]
+        for r in predictions.rows
+    )
+    write_csv(path, columns, rows)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read predictions.csv; errors as in `read_records`."""
+    header = _header(path, stage="evaluate")
+    fixed = ["path", "label", "predicted", "loss"]
+    if header[:4] != fixed or len(header) < 6:
+        raise ArtifactError(f"{path}: columns are {header}; run: dvc repro evaluate")
+    classes = tuple(column.removeprefix("prob_") for column in header[4:])
+    rows = []
+    for line, row in _read_csv(path, header, stage="evaluate"):
+        try:
+            numbers = tuple(map(float, row[3:]))
+        except ValueError as error:
+            raise ArtifactError(f"{path}, line {line}: {error}; run: dvc repro evaluate") from error
+        rows.append(Prediction(row[0], row[1], row[2], numbers[0], numbers[1:]))
+    return Predictions(classes, tuple(rows))
+
+
+def prob_column(class_name: str) -> str:
+    """Return the CSV column that holds the probability of a class."""
+    return f"prob_{class_name}"
+
+
+def write_suggestion(path: Path, suggestion: Suggestion) -> None:
+    """Write suggestion.json."""
+    write_json(path, asdict(suggestion))
+
+
+def read_suggestion(path: Path) -> Suggestion:
+    """Read suggestion.json.
+
+    Raises:
+        ArtifactError: the file is missing or malformed.
+    """
+    content = read_json(path, stage="lr_find")
+    try:
+        suggestion = Suggestion(**content)
+    except TypeError as error:
+        raise ArtifactError(f"{path}: {error}; run: dvc repro lr_find") from error
+    if not (isinstance(suggestion.lr, float) and math.isfinite(suggestion.lr) and suggestion.lr > 0):
+        raise ArtifactError(f"{path}: lr is {suggestion.lr!r}; run: dvc repro lr_find")
+    return suggestion
+
+
+def read_json(path: Path, *, stage: str) -> Any:
+    """Read a JSON artifact.
+
+    Raises:
+        ArtifactError: the file is missing or not JSON; the message names the stage to run.
+    """
+    try:
+        return json.loads(_content(path, stage=stage))
+    except ValueError as error:
+        raise ArtifactError(f"{path}: not JSON ({error}); run: dvc repro {stage}") from error
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV file with Unix line ends, whole or not at all."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _read_csv(path: Path, columns: list[str], *, stage: str) -> list[tuple[int, list[str]]]:
+    """Return (line number, row) pairs below a header that must equal `columns`."""
+    reader = csv.reader(io.StringIO(_content(path, stage=stage), newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        header = next(reader, [])
+        if header != columns:
+            raise ArtifactError(
+                f"{path}: columns are {','.join(header)}, expected {','.join(columns)}; "
+                f"run: dvc repro {stage}"
+            )
+        for row in reader:
+            if len(row) != len(columns):
+                raise ArtifactError(
+                    f"{path}, line {reader.line_num}: {len(row)} columns, expected {len(columns)}; "
+                    f"run: dvc repro {stage}"
+                )
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise ArtifactError(f"{path}, line {reader.line_num}: {error}; run: dvc repro {stage}") from error
+    return rows
+
+
+def _header(path: Path, *, stage: str) -> list[str]:
+    return next(csv.reader(io.StringIO(_content(path, stage=stage), newline="")), [])
+
+
+def _content(path: Path, *, stage: str) -> str:
+    try:
+        # newline="": a carriage return inside a quoted file name is part of the name.
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: not found; run: dvc repro {stage}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); run: dvc repro {stage}") from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _parsed(hint: Any, text: str) -> Any:
+    if hint is bool:
+        if text not in ("true", "false"):
+            raise ValueError(f"expected true or false, found {text!r}")
+        return text == "true"
+    return hint(text)

@@ -1,0 +1,318 @@
+"""params.yaml as frozen dataclasses, read as DVC reads it and refused where it cannot be meant.
+
+YAML 1.2 decides what is a number (`1e-3` is one) and what is a truth value (only true and false).
+"""
+
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pipeline.core.errors import ParamsError
+from pipeline.core.yaml12 import parse_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A closed range; `above` and `below` are the open ends."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def allows(self, value: float) -> bool:
+        """Tell whether `value` lies in the range; NaN never does."""
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+            and abs(value) < float("inf")
+        )
+
+    def __str__(self) -> str:
+        bounds = (
+            ("at least", self.low),
+            ("above", self.above),
+            ("at most", self.high),
+            ("below", self.below),
+        )
+        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
+
+Count = Annotated[int, Between(low=1)]
+Seed = Annotated[int, Between(low=0, below=2**32)]
+Fraction = Annotated[float, Between(low=0, below=1)]
+Rate = Annotated[float, Between(above=0, high=1000)]
+SidePx = Annotated[int, Between(low=16, high=1024)]
+Text = Annotated[str, "not empty"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataParams:
+    """Where the images come from."""
+
+    source: Text
+    """`synthetic`, a preset, a path or URL of a zip or tar archive, or a folder."""
+    sha256: str | None
+    """Checksum of the source archive; null accepts what comes and reports its sha256."""
+    synthetic_images: Annotated[int, Between(low=60, high=100_000)]
+    """How many images `synthetic` draws."""
+    synthetic_seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.sha256 is None:
+            return
+        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
+            raise ParamsError(
+                f"data.sha256: found {self.sha256!r}, allowed: 64 lower-case hexadecimal digits, or null"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitParams:
+    """How images are assigned to train, valid and test."""
+
+    valid_fraction: Fraction
+    test_fraction: Fraction
+    seed: Seed
+    keep_given: bool
+    """Keep the train, valid and test folders that the source came with."""
+
+    def __post_init__(self) -> None:
+        total = self.valid_fraction + self.test_fraction
+        if total > 0.9:
+            raise ParamsError(
+                f"split.valid_fraction: with split.test_fraction found {total:g}, "
+                "allowed: at most 0.9 together"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackParams:
+    """How images are decoded, once."""
+
+    size_px: SidePx
+    """Side of the packed square, which is what the network sees outside training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParams:
+    """Which network."""
+
+    arch: Text
+    """`compact`, or a classification builder of torchvision."""
+    weights: Text
+    """`none` (from scratch), `imagenet`, or the path of a model.pt or state dict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LrFindParams:
+    """The learning rate range test (Smith 2017, section 3.3)."""
+
+    min_lr: Rate
+    max_lr: Rate
+    steps_per_doubling: Annotated[int, Between(low=1, high=100)]
+    """Optimizer steps in which the rate doubles."""
+    sweeps: Annotated[int, Between(low=1, high=20)]
+    """Repetitions over fresh seeds; their curves are averaged."""
+    stop_factor: Annotated[float, Between(above=1, high=100)]
+    """A sweep stops when its smoothed loss exceeds this multiple of the best so far."""
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.min_lr * 4 > self.max_lr:
+            raise ParamsError(
+                f"lr_find.max_lr: found {self.max_lr:g}, "
+                f"allowed: at least 4 x lr_find.min_lr = {4 * self.min_lr:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainParams:
+    """How the network is fitted."""
+
+    lr: Rate | None
+    """Peak learning rate of the schedule; null takes the value suggested by lr_find."""
+    epochs: Annotated[int, Between(low=1, high=10_000)]
+    """Epochs with every layer trained."""
+    freeze_epochs: Annotated[int, Between(low=0, high=1000)]
+    """Epochs before those in which only the head is trained; for pretrained weights."""
+    batch_size: Annotated[int, Between(low=2, high=8192)]
+    seed: Seed
+    optimizer: Literal["muon", "sgd", "adamw"]
+    weight_decay: Annotated[float, Between(low=0, below=1)]
+    warmup_fraction: Annotated[float, Between(low=0, below=1)]
+    """Share of the steps in which the rate climbs to its peak."""
+    sizes_px: Annotated[tuple[SidePx, ...], "one or more sizes"]
+    """Sides of the training crops, in order; the steps are shared out equally."""
+    crop_min_area: Annotated[float, Between(above=0, high=1)]
+    """Smallest share of the image's area in a random crop; 1 turns cropping off."""
+    flip: bool
+    """Mirror half of the training images."""
+    label_smoothing: Annotated[float, Between(low=0, below=0.5)]
+    precision: Literal["auto", "bf16", "fp32"]
+    """`auto` is bf16 where the hardware multiplies it natively."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateParams:
+    """What is measured on the test split."""
+
+    batch_size: Annotated[int, Between(low=1, high=8192)]
+    flip_tta: bool
+    """Report the figures of predictions averaged over the mirrored image as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOnnxParams:
+    """The ONNX file and the limits it must keep."""
+
+    opset: Annotated[int, Between(low=18, high=25)]
+    max_prob_diff: Annotated[float, Between(above=0, below=1)]
+    """Largest difference of a probability between checkpoint and ONNX file."""
+    parity_images: Count
+    """How many validation images are compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportParams:
+    """The page for people."""
+
+    images_per_panel: Annotated[int, Between(low=1, high=64)]
+    seed: Seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeParams:
+    """Where it runs; nothing here may change a result, so no stage of dvc.yaml lists it."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    workers: Count | None
+    """Processes that decode images; null is one per core."""
+    threads: Count | None
+    """Threads of a training or evaluating process; null is one per core."""
+    launcher: Literal["none"]
+    """How training processes are started; `none` is one process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """Everything that params.yaml sets, one section a field."""
+
+    data: DataParams
+    split: SplitParams
+    pack: PackParams
+    model: ModelParams
+    lr_find: LrFindParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    export_onnx: ExportOnnxParams
+    report: ReportParams
+    runtime: RuntimeParams
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
+            type or out of range; the message names `section.key`, what was found and what is allowed.
+    """
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: not found; run from the repository's top folder") from error
+    except (OSError, ValueError) as error:
+        raise ParamsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    return parse_params(tree)
+
+
+def parse_params(tree: object) -> Params:
+    """Turn the parsed YAML document into `Params`; errors as in `load_params`."""
+    sections = _checked_keys(tree, [f.name for f in fields(Params)], prefix="")
+    hints = get_type_hints(Params)
+    return Params(**{name: _section(hints[name], name, sections[name]) for name in hints})
+
+
+def _section(cls: type, name: str, tree: object) -> Any:
+    keys = _checked_keys(tree, [f.name for f in fields(cls)], prefix=f"{name}.")
+    hints = get_type_hints(cls, include_extras=True)
+    return cls(**{key: _value(hints[key], f"{name}.{key}", keys[key]) for key in hints})
+
+
+def _checked_keys(tree: object, allowed: Sequence[str], *, prefix: str) -> dict[str, Any]:
+    """Return `tree` as a mapping with exactly the allowed keys."""
+    where = prefix.rstrip(".") or "params.yaml"
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{where}: found {_shown(tree)}, allowed: a mapping of {', '.join(allowed)}")
+    for key in tree:
+        if key not in allowed:
+            raise ParamsError(f"{prefix}{key}: unknown key, allowed: {', '.join(allowed)}")
+    for key in allowed:
+        if key not in tree:
+            raise ParamsError(f"{prefix}{key}: missing key, found {', '.join(map(str, tree)) or 'none'}")
+    return tree
+
+
+def _value(hint: Any, name: str, value: object) -> Any:
+    """Check one value against its annotation and return it, ints widened to float fields."""
+    if _fits(hint, value):
+        return _converted(hint, value)
+    raise ParamsError(f"{name}: found {_shown(value)}, allowed: {_described(hint)}")
+
+
+def _fits(hint: Any, value: object) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(arguments[0], value) and _within(arguments[1], value)
+    if origin in (Union, types.UnionType):
+        return any(_fits(option, value) for option in arguments)
+    if origin is Literal:
+        return value in arguments and isinstance(value, str)
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(arguments[0], item) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _within(constraint: Any, value: Any) -> bool:
+    return constraint.allows(value) if isinstance(constraint, Between) else bool(value)
+
+
+def _converted(hint: Any, value: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _converted(arguments[0], value)
+    if origin in (Union, types.UnionType):
+        return _converted(next(option for option in arguments if _fits(option, value)), value)
+    if origin is tuple:
+        return tuple(_converted(arguments[0], item) for item in value)
+    return float(value) if hint is float else value
+
+
+def _described(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{_described(arguments[0])} {arguments[1]}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_described(option) for option in arguments)
+    if origin is Literal:
+        return ", ".join(arguments)
+    if origin is tuple:
+        return f"a list, each item {_described(arguments[0])}"
+    names = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
+    return names.get(hint, "null")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."

@@ -1,0 +1,1 @@
+"""Which images are used, and for what: scan, duplicates, corrections, split."""

@@ -1,0 +1,1 @@
+"""How good a model is, with numbers that say how sure they are."""

@@ -1,0 +1,1 @@
+"""From checkpoint to a proved ONNX file."""

@@ -1,0 +1,1 @@
+"""From bytes to pixels, and from pixels to the network's input size."""

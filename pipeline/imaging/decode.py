@@ -1,0 +1,90 @@
+"""Bytes to an RGB image: the one gate through which every image enters.
+
+A short list of formats, limits read from the header before any pixel is decoded, a full decode, EXIF
+orientation applied, 16-bit scaled, transparency composited on white. Of an animation the first
+frame is the image.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from pipeline.core.errors import ImageError
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")  # MPO: what many phones call a JPEG
+MAX_BYTES = 50 * 2**20
+MAX_PIXELS = 50_000_000  # a 48-megapixel phone photograph passes
+MAX_ASPECT = 20.0
+MIN_SIDE_PX = 8
+
+REASONS = ("empty", "too_large", "not_an_image", "truncated", "bad_size")
+"""Why bytes are refused; the closed vocabulary of `ImageError.reason`."""
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False  # True would turn damage into grey pixels
+Image.MAX_IMAGE_PIXELS = None  # our own limit is read from the header, before any pixel
+
+
+def decode(content: bytes) -> Image.Image:
+    """Return the RGB image that `content` encodes.
+
+    Raises:
+        ImageError: the bytes are not a usable image; `reason` is one of `REASONS`.
+    """
+    if not content:
+        raise ImageError("empty", "no bytes")
+    if len(content) > MAX_BYTES:
+        raise ImageError("too_large", f"{len(content)} bytes, limit {MAX_BYTES}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd EXIF and palettes
+        image = _open(content)
+        _check_size(*image.size)
+        return _to_rgb(_load(image))
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ImageError("not_an_image", f"none of {', '.join(FORMATS)}") from error
+    except Exception as error:  # decoders raise many types: ValueError, SyntaxError, struct.error
+        raise ImageError("not_an_image", _brief(error)) from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError("too_large", f"{width} x {height} pixels, limit {MAX_PIXELS}")
+    if min(width, height) < MIN_SIDE_PX:
+        raise ImageError("bad_size", f"{width} x {height} pixels, sides of at least {MIN_SIDE_PX}")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError("bad_size", f"{width} x {height} pixels, sides at most {MAX_ASPECT:g} : 1")
+
+
+def _load(image: Image.Image) -> Image.Image:
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+        raise ImageError("truncated", _brief(error)) from error
+    except Exception as error:  # a decoder's own failure on damaged bytes
+        raise ImageError("truncated", f"{type(error).__name__}: {_brief(error)}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        # convert("RGB") would saturate: a 16-bit picture came out all white.
+        scaled = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255).round().astype(np.uint8)
+        return Image.fromarray(scaled).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

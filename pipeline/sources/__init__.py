@@ -1,0 +1,1 @@
+"""Where images come from: presets, fetching, archives, folders, drawn images."""
