@@ -42,7 +42,7 @@ def write_archive(path: Path, members: Iterable[tuple[str, str, bytes]]) -> int:
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, source, content in members:
             if name <= last or name.count("/") != 1:
-                raise ArtifactError(f"{path}: member {name!r} after {last!r}; expected sorted class/name")
+                raise ArtifactError(f"{path}: {name!r} after {last!r}; expected sorted class/name")
             info = zipfile.ZipInfo(name, FIXED_DATE)
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.create_system = 3  # Unix, on every platform: equal input gives equal bytes
@@ -77,7 +77,9 @@ class RawArchive:
         try:
             return self._zip.read(path)
         except (KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{self._path}: {path}: {error}; run: dvc repro download") from error
+            raise ArtifactError(
+                f"{self._path}: {path}: {error}; run: dvc repro download"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -87,6 +89,9 @@ class RawArchive:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

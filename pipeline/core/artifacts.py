@@ -69,7 +69,7 @@ class Suggestion:
 
     lr: float
     status: str
-    """`ok`, or why the curve cannot be trusted: `flat`, `diverged`."""
+    """`ok`, or why the curve has no answer: `flat`, `diverged`, `no explosion`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,9 @@ def read_suggestion(path: Path) -> Suggestion:
         suggestion = Suggestion(**content)
     except TypeError as error:
         raise ArtifactError(f"{path}: {error}; run: dvc repro lr_find") from error
-    if not (isinstance(suggestion.lr, float) and math.isfinite(suggestion.lr) and suggestion.lr > 0):
+    if not (
+        isinstance(suggestion.lr, float) and math.isfinite(suggestion.lr) and suggestion.lr > 0
+    ):
         raise ArtifactError(f"{path}: lr is {suggestion.lr!r}; run: dvc repro lr_find")
     return suggestion
 
@@ -240,7 +242,9 @@ def _read_csv(path: Path, columns: list[str], *, stage: str) -> list[tuple[int, 
                 )
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise ArtifactError(f"{path}, line {reader.line_num}: {error}; run: dvc repro {stage}") from error
+        raise ArtifactError(
+            f"{path}, line {reader.line_num}: {error}; run: dvc repro {stage}"
+        ) from error
     return rows
 
 

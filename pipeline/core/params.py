@@ -44,7 +44,7 @@ class Between:
 
 Count = Annotated[int, Between(low=1)]
 Seed = Annotated[int, Between(low=0, below=2**32)]
-Fraction = Annotated[float, Between(low=0, below=1)]
+Fraction = Annotated[float, Between(above=0, below=1)]
 Rate = Annotated[float, Between(above=0, high=1000)]
 SidePx = Annotated[int, Between(low=16, high=1024)]
 Text = Annotated[str, "not empty"]
@@ -67,7 +67,8 @@ class DataParams:
             return
         if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
             raise ParamsError(
-                f"data.sha256: found {self.sha256!r}, allowed: 64 lower-case hexadecimal digits, or null"
+                f"data.sha256: found {self.sha256!r}, "
+                "allowed: 64 lower-case hexadecimal digits, or null"
             )
 
 
@@ -219,7 +220,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
     Raises:
         ParamsError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
-            type or out of range; the message names `section.key`, what was found and what is allowed.
+            type or out of range; the message names `section.key`, what was found, what is allowed.
     """
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"))
@@ -247,13 +248,17 @@ def _checked_keys(tree: object, allowed: Sequence[str], *, prefix: str) -> dict[
     """Return `tree` as a mapping with exactly the allowed keys."""
     where = prefix.rstrip(".") or "params.yaml"
     if not isinstance(tree, dict):
-        raise ParamsError(f"{where}: found {_shown(tree)}, allowed: a mapping of {', '.join(allowed)}")
+        raise ParamsError(
+            f"{where}: found {_shown(tree)}, allowed: a mapping of {', '.join(allowed)}"
+        )
     for key in tree:
         if key not in allowed:
             raise ParamsError(f"{prefix}{key}: unknown key, allowed: {', '.join(allowed)}")
     for key in allowed:
         if key not in tree:
-            raise ParamsError(f"{prefix}{key}: missing key, found {', '.join(map(str, tree)) or 'none'}")
+            raise ParamsError(
+                f"{prefix}{key}: missing key, found {', '.join(map(str, tree)) or 'none'}"
+            )
     return tree
 
 

@@ -1,21 +1,14 @@
-"""How a stage starts, ends and fails: one line each."""
+"""How a stage of dvc.yaml runs."""
 
-import logging
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FrameType
 
 import pipeline
-from pipeline.core.errors import InstallationError, PipelineError
+from pipeline.core.errors import InstallationError
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params, load_params
-
-log = logging.getLogger(__name__)
+from pipeline.core.process import guarded
 
 
 def run_stage(run: Callable[[Params, Layout], None]) -> None:
@@ -33,31 +26,6 @@ def run_stage(run: Callable[[Params, Layout], None]) -> None:
     sys.exit(guarded(main, name=stage))
 
 
-def guarded(main: Callable[[], None], *, name: str) -> int:
-    """Call `main` with logging and signals set up; return the exit status."""
-    start_logging()
-    signal.signal(signal.SIGTERM, _terminate)
-    start = time.monotonic()
-    try:
-        check_installation()
-        main()
-    except PipelineError as error:
-        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; nothing was half-written", file=sys.stderr)
-        return 130
-    log.info("%s: done in %.1f s", name, time.monotonic() - start)
-    return 0
-
-
-def start_logging() -> None:
-    """Send log records to stderr as plain lines."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "onnxscript", "onnx_ir", "torch.onnx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
 def check_working_tree() -> None:
     """Check that the code that runs is the code in this folder.
 
@@ -66,34 +34,7 @@ def check_working_tree() -> None:
     imported = Path(pipeline.__file__ or "").resolve().parents[1]
     if imported != Path.cwd().resolve():
         raise InstallationError(
-            f"pipeline was imported from {imported}, not from {Path.cwd()}; run `python -m stages.NAME` "
-            "from the repository's top folder, without PYTHONPATH, PYTHONSAFEPATH or an editable install"
+            f"pipeline was imported from {imported}, not from {Path.cwd()}; "
+            "run `python -m stages.NAME` from the repository's top folder, "
+            "without PYTHONPATH, PYTHONSAFEPATH or an editable install"
         )
-
-
-def check_installation() -> None:
-    """Check that at most one ONNX Runtime is installed: both wheels own the same folder."""
-    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
-    if len(found) > 1:
-        raise InstallationError(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; "
-            "run: pip uninstall -y onnxruntime onnxruntime-gpu, then make setup"
-        )
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    raise SystemExit(128 + signum)

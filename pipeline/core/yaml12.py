@@ -13,7 +13,7 @@ import yaml
 class _Yaml12Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2 scalars, which refuses a key written twice."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012  (as the base class has it)
 
 
 # YAML 1.2.2, section 10.3.2 (tag resolution of the core schema).
@@ -46,7 +46,7 @@ def _construct_float(loader: _Yaml12Loader, node: yaml.ScalarNode) -> float:
 def _construct_mapping(loader: _Yaml12Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node)
         if isinstance(key, list | dict):
             raise ValueError(f"line {key_node.start_mark.line + 1}: a key must be plain text")
         if key in seen:
@@ -67,6 +67,6 @@ def parse_yaml(text: str) -> Any:
         ValueError: the text is not YAML, or a key is written twice.
     """
     try:
-        return yaml.load(text, Loader=_Yaml12Loader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(text, Loader=_Yaml12Loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

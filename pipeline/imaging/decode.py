@@ -1,8 +1,8 @@
 """Bytes to an RGB image: the one gate through which every image enters.
 
-A short list of formats, limits read from the header before any pixel is decoded, a full decode, EXIF
-orientation applied, 16-bit scaled, transparency composited on white. Of an animation the first
-frame is the image.
+A short list of formats, limits read from the header before any pixel is decoded, a full decode,
+EXIF orientation applied, 16-bit scaled, transparency composited on white. Of an animation the
+first frame is the image.
 """
 
 import io

@@ -16,7 +16,7 @@ class PreprocessSpec:
     size_px: int
     """Side of the square input."""
     fit: str = "squash"
-    """`squash` scales both sides to `size_px`, whatever the aspect: the whole animal stays in view."""
+    """`squash` scales both sides to `size_px`, whatever the aspect: nothing is cut off."""
     resample: str = RESAMPLE
 
 

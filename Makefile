@@ -1,0 +1,47 @@
+# Two commands to start with: `make repro` runs the pipeline, `make test` runs every test.
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Not PYTHONPATH, not PYTHONSAFEPATH: a queued experiment must import its own checkout.
+unexport PYTHONPATH PYTHONSAFEPATH
+
+.PHONY: help setup repro check test serve lock clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# Done once, and again when the lock file changes.
+$(VENV)/.done: requirements.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	@touch $@
+
+setup: $(VENV)/.done ## Create .venv with the locked dependencies.
+
+repro: setup ## Run the pipeline; say where the results lie.
+	@dvc repro
+	@python -m stages.headline
+
+check: setup ## Format, lint, types and the fast tests.
+	@ruff format --check .
+	@ruff check .
+	@mypy pipeline stages
+	@pytest -m "not slow"
+
+test: setup ## Every test.
+	@ruff format --check .
+	@ruff check .
+	@mypy pipeline stages
+	@pytest
+
+serve: setup ## Serve models/model.onnx on http://127.0.0.1:8000.
+	@python -m pipeline.serving
+
+lock: ## Resolve the dependencies anew; needs uv.
+	sh scripts/lock.sh
+
+clean: ## Remove what the pipeline made, but not DVC's cache; .venv stays too.
+	rm -rf data/raw.zip data/split.csv data/rejected.csv data/packed models/model.* models/repository \
+	  reports/index.html reports/lr_find reports/train/history.csv reports/evaluate/*.csv reports/export_onnx \
+	  dvc_plots .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

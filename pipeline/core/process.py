@@ -1,0 +1,67 @@
+"""How a process starts, ends and fails: one line each."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+
+from pipeline.core.errors import InstallationError, PipelineError
+
+log = logging.getLogger(__name__)
+
+
+def guarded(main: Callable[[], None], *, name: str) -> int:
+    """Call `main` with logging and signals set up; return the exit status."""
+    start_logging()
+    signal.signal(signal.SIGTERM, _terminate)
+    start = time.monotonic()
+    try:
+        check_installation()
+        main()
+    except PipelineError as error:
+        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing was half-written", file=sys.stderr)
+        return 130
+    log.info("%s: done in %.1f s", name, time.monotonic() - start)
+    return 0
+
+
+def start_logging() -> None:
+    """Send log records to stderr as plain lines."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpcore", "onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def check_installation() -> None:
+    """Check that at most one ONNX Runtime is installed: both wheels own the same folder."""
+    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(found) > 1:
+        raise InstallationError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; "
+            "run: pip uninstall -y onnxruntime onnxruntime-gpu, then make setup"
+        )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise SystemExit(128 + signum)

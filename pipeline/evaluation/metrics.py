@@ -1,0 +1,161 @@
+"""The figures of a split, each with its n, by scikit-learn where it has them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score, roc_curve
+
+from pipeline.core.artifacts import Prediction, Predictions, RocPoint
+from pipeline.core.errors import DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+DIGITS = 6
+Z_95 = 1.959963984540054  # standard normal quantile of 0.975
+MAX_ROC_POINTS = 500
+
+
+def to_predictions(
+    probs: Floats, labels: Ints, *, paths: Sequence[str], classes: Sequence[str]
+) -> Predictions:
+    """Return one record per image, sorted by path.
+
+    Args:
+        probs: (N, K) probabilities, each row summing to 1.
+        labels: (N,) true class indices in [0, K).
+        paths: N names.
+        classes: K names.
+    """
+    losses = -np.log(np.clip(probs[np.arange(len(labels)), labels], 1e-12, 1))
+    rows = [
+        Prediction(
+            path, classes[label], classes[int(row.argmax())], float(loss), tuple(map(float, row))
+        )
+        for path, label, row, loss in zip(paths, labels, probs, losses, strict=True)
+    ]
+    return Predictions(tuple(classes), tuple(sorted(rows, key=lambda row: row.path)))
+
+
+def summarize(probs: Floats, labels: Ints, *, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the metrics of one split, rounded, ready for JSON.
+
+    Args:
+        probs: (N, K) probabilities, each row summing to 1.
+        labels: (N,) true class indices in [0, K).
+        classes: K names.
+
+    Raises:
+        DataError: there is no image, or a probability is not finite.
+    """
+    if len(probs) == 0 or len(probs) != len(labels):
+        raise DataError(f"probs has {len(probs)} rows, labels {len(labels)}; expected equal, N > 0")
+    if not np.isfinite(probs).all():
+        raise DataError("a probability is not finite; the model is damaged: run dvc repro -f train")
+    right = int((probs.argmax(1) == labels).sum())
+    low, high = wilson_interval(right, len(labels))
+    figures = {
+        "accuracy": right / len(labels),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "log_loss": float(log_loss(labels, probs, labels=range(len(classes)))),
+        "brier": brier_score(probs, labels),
+        "ece": expected_calibration_error(probs, labels),
+        "roc_auc": macro_roc_auc(probs, labels),
+    }
+    return {
+        **{
+            name: None if value is None else round(value, DIGITS) for name, value in figures.items()
+        },
+        "n": len(labels),
+        "per_class": _per_class(probs.argmax(1), labels, classes),
+    }
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `right` among `n`.
+
+    Source: Wilson 1927, JASA 22(158), p. 209; without continuity correction.
+    """
+    share, z2 = right / n, Z_95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def expected_calibration_error(probs: Floats, labels: Ints, *, bins: int = 15) -> float:
+    """Return the mean gap between stated confidence and observed accuracy.
+
+    ECE = sum over bins of (n_bin / N) * |accuracy_bin - confidence_bin|, with equal-width bins over
+    the probability of the predicted class.
+
+    Args:
+        probs: (N, K) probabilities, each row summing to 1.
+        labels: (N,) true class indices in [0, K).
+        bins: number of bins over [0, 1].
+
+    Returns:
+        A fraction in [0, 1]; 0.03 means that confidence is off by 3 points on average.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 2.
+    """
+    confidence = probs.max(axis=1)
+    correct = probs.argmax(axis=1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)  # 1.0 belongs to the last bin
+    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def brier_score(probs: Floats, labels: Ints) -> float:
+    """Return the mean squared distance of the probabilities from the truth, in [0, 2].
+
+    Source: Brier 1950, Monthly Weather Review 78(1), equation 2; summed over the K classes.
+    """
+    truth = np.eye(probs.shape[1])[labels]
+    return float(((probs - truth) ** 2).sum(1).mean())
+
+
+def macro_roc_auc(probs: Floats, labels: Ints) -> float | None:
+    """Return the area under the ROC curve, one class against the rest, averaged over the classes.
+
+    With two classes that is the usual area. None where it is not defined: one class has all.
+    """
+    present = [k for k in range(probs.shape[1]) if 0 < (labels == k).sum() < len(labels)]
+    if not present:
+        return None
+    return float(np.mean([roc_auc_score(labels == k, probs[:, k]) for k in present]))
+
+
+def roc_points(probs: Floats, labels: Ints) -> list[RocPoint]:
+    """Return the ROC curve: of the second class for two, micro-averaged over the classes for more."""
+    if probs.shape[1] == 2:
+        truth, scores = labels == 1, probs[:, 1]
+    else:
+        truth, scores = (np.eye(probs.shape[1])[labels] == 1).ravel(), probs.ravel()
+    if truth.all() or not truth.any():
+        return [RocPoint(fpr=0.0, tpr=0.0), RocPoint(fpr=1.0, tpr=1.0)]
+    fpr, tpr, _ = roc_curve(truth, scores)
+    chosen = np.unique(
+        np.linspace(0, len(fpr) - 1, min(len(fpr), MAX_ROC_POINTS)).round().astype(int)
+    )
+    return [RocPoint(fpr=float(fpr[i]), tpr=float(tpr[i])) for i in chosen]
+
+
+def _per_class(
+    predicted: Ints, labels: Ints, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    precision, recall, f1, n = precision_recall_fscore_support(
+        labels, predicted, labels=range(len(classes)), zero_division=0.0
+    )
+    return {
+        name: {
+            "precision": round(float(precision[k]), DIGITS),
+            "recall": round(float(recall[k]), DIGITS),
+            "f1": round(float(f1[k]), DIGITS),
+            "n": int(n[k]),
+        }
+        for k, name in enumerate(classes)
+    }

@@ -1,0 +1,137 @@
+"""The model file alone: checked, loaded and asked, with no setting of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from pipeline.core.atomic import check_sha256, sha256_path
+from pipeline.core.errors import ArtifactError
+from pipeline.imaging.preprocess import Pixels, pixels_from_bytes
+from pipeline.imaging.spec import ModelSpec, spec_from_json
+from pipeline.inference.providers import choose_providers, provider_in_use
+
+Probs = NDArray[np.float32]
+
+INPUT, OUTPUT, SPEC_KEY = "pixels", "probabilities", "spec"
+SUM_TOLERANCE = 1e-3  # float16 models sum to 1 within this
+CURE = "run: dvc repro export_onnx"
+
+
+class OnnxClassifier:
+    """An exported model: uint8 pixels in, probabilities out; safe to share between threads.
+
+    Args:
+        path: the .onnx file; its checksum lies beside it, as `path`.sha256.
+        device: `cpu`, `cuda`, or `auto` for CUDA where there is a device.
+        threads: threads within one call of `predict`. Several threads calling with one each do
+            more than one call with several: the session gives up the GIL.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, not a model of this pipeline, or wants data
+            from other files.
+        InstallationError: `cuda` was asked for and cannot be had.
+    """
+
+    def __init__(self, path: Path, *, device: str = "auto", threads: int = 1) -> None:
+        self._path = path
+        self._session = _load(path, device=device, threads=threads)
+        self.provider = provider_in_use(self._session, device=device)
+        self.spec = _read_spec(self._session, path)
+        _check_tensors(self._session, self.spec, path)
+        self._check_answer()
+
+    def predict(self, pixels: Pixels) -> Probs:
+        """Return the (N, K) probabilities of (N, S, S, 3) RGB pixels.
+
+        Raises:
+            ArtifactError: the model fails, or gives a value that is not a finite number.
+        """
+        try:
+            (probs,) = self._session.run([OUTPUT], {INPUT: pixels})
+        except Exception as error:  # ONNX Runtime's errors share no other base class
+            raise ArtifactError(f"{self._path}: the model failed: {_brief(error)}") from error
+        if not np.isfinite(probs).all():
+            raise ArtifactError(f"{self._path}: the model gave a value that is not finite; {CURE}")
+        return np.asarray(probs, dtype=np.float32)
+
+    def predict_bytes(self, contents: Sequence[bytes]) -> Probs:
+        """Decode, preprocess and classify N images; raises ImageError for an unusable one."""
+        return self.predict(np.stack([self.pixels(content) for content in contents]))
+
+    def pixels(self, content: bytes) -> Pixels:
+        """Return (S, S, 3) pixels as this model wants them; raises ImageError."""
+        return pixels_from_bytes(content, self.spec.preprocess)
+
+    def _check_answer(self) -> None:
+        """Ask once: a model that loads can still fail, and the first call also warms up."""
+        size_px = self.spec.preprocess.size_px
+        probs = self.predict(np.full((2, size_px, size_px, 3), 128, np.uint8))
+        right = probs.shape == (2, len(self.spec.classes)) and (probs >= 0).all()
+        if not right or np.abs(probs.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+            raise ArtifactError(f"{self._path}: `{OUTPUT}` are no probabilities; {CURE}")
+
+
+def _load(path: Path, *, device: str, threads: int) -> ort.InferenceSession:
+    if path.is_file() and not sha256_path(path).exists():
+        # A flipped bit loads without any error and changes the answers.
+        raise ArtifactError(
+            f"{sha256_path(path)}: not found; copy it together with the model, or {CURE}"
+        )
+    try:
+        check_sha256(path, stage="export_onnx")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror or error}") from error
+    ort.set_default_logger_severity(4)  # failures are raised and reported by us, in one line
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights in other files are looked for in a folder that cannot exist, hence refused: those
+    # files have no checksum, and their paths have led out of the model's folder before.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(path / "external")
+    )
+    providers = choose_providers(device)
+    try:
+        return ort.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors share no other base class
+        raise ArtifactError(
+            f"{path}: not a self-contained ONNX model ({_brief(error)}); {CURE}"
+        ) from error
+
+
+def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if SPEC_KEY not in metadata:
+        raise ArtifactError(
+            f"{path}: no `{SPEC_KEY}` in its metadata: not a model of this pipeline"
+        )
+    spec = spec_from_json(metadata[SPEC_KEY], where=str(path))
+    if not spec.classes or len(set(spec.classes)) != len(spec.classes):
+        raise ArtifactError(f"{path}: classes are {spec.classes}, expected distinct names; {CURE}")
+    return spec
+
+
+def _check_tensors(session: ort.InferenceSession, spec: ModelSpec, path: Path) -> None:
+    """Check names, types and shapes; further outputs are allowed and never asked for."""
+    size_px, n_classes = spec.preprocess.size_px, len(spec.classes)
+    expected = {
+        (INPUT, "tensor(uint8)", (size_px, size_px, 3)): session.get_inputs(),
+        (OUTPUT, "tensor(float)", (n_classes,)): session.get_outputs(),
+    }
+    for (name, kind, shape), nodes in expected.items():
+        found = [(n.name, n.type, n.shape) for n in nodes]
+        good = [n for n in nodes if (n.name, n.type, tuple(n.shape[1:])) == (name, kind, shape)]
+        dynamic = good and not isinstance(good[0].shape[0], int)
+        if not dynamic or (name == INPUT and len(nodes) != 1):
+            raise ArtifactError(
+                f"{path}: has {found}, expected {name} {kind} {('N', *shape)}; {CURE}"
+            )
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,74 @@
+"""Which device, how many threads, which precision."""
+
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.core.errors import InstallationError
+from pipeline.core.process import available_cores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """Where tensors live and how they are multiplied."""
+
+    device: torch.device
+    bf16: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context of a forward pass."""
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def choose_compute(*, device: str, threads: int | None, precision: str) -> Compute:
+    """Set torch up for reproducible work and return where to run.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads of one operation; None is one per core.
+        precision: `auto`, `bf16` or `fp32`.
+
+    Raises:
+        InstallationError: a GPU is asked for and torch sees none.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads or available_cores())
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory that it did not write; filling it took 14 % of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    chosen = torch.device(_device_name(device))
+    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(chosen))
+    log.info("running on %s, %s", _described(chosen), "bf16" if bf16 else "fp32")
+    return Compute(device=chosen, bf16=bf16)
+
+
+def _device_name(device: str) -> str:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InstallationError(
+            "runtime.device: found cuda, but torch sees no GPU; see nvidia-smi, or set auto or cpu"
+        )
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # absent from older releases
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _described(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU with {torch.get_num_threads()} threads"

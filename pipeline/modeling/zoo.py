@@ -1,0 +1,168 @@
+"""Networks by name: our compact one and every classifier that torchvision builds."""
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import ParamsError
+from pipeline.modeling.compact import Compact
+from pipeline.packing.packed import PackedSplit
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]; what torchvision's weights were trained with
+IMAGENET_STD = (0.229, 0.224, 0.225)
+WHITENING_IMAGES = 512
+
+
+class Classifier(nn.Module):
+    """A network whose first layer casts and normalises, so that nobody types mean and std twice."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Return float images (N, 3, H, W) from uint8 pixels (N, H, W, 3)."""
+        # Without contiguous() the exporter emulates the strides with a chain of Gather nodes.
+        images = pixels.permute(0, 3, 1, 2)
+        images = images.contiguous() if torch.compiler.is_exporting() else images
+        return (images.float() - self.mean) / self.std
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits (N, K) from uint8 pixels (N, H, W, 3)."""
+        logits = self.network(self.normalize(pixels))
+        # Inception and GoogLeNet return auxiliary outputs beside the logits while they train.
+        return logits if isinstance(logits, Tensor) else logits.logits
+
+
+def build_model(arch: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> Classifier:
+    """Return a classifier with a head for `n_classes`, in channels_last memory format.
+
+    Args:
+        arch: `compact` or a name of `torchvision.models.list_models`.
+        n_classes: K.
+        weights: `none`, `imagenet`, or the path of a model.pt or of a state dict.
+        seed: of the initial weights.
+
+    Raises:
+        ParamsError: the architecture is unknown, or the weights cannot be had or do not fit.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = _build_network(arch, n_classes, pretrained=weights == "imagenet")
+    if weights not in ("none", "imagenet"):
+        _load_weights(network, Path(weights))
+    model = Classifier(network)
+    return model.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def fit_to_data(model: Classifier, train: PackedSplit) -> None:
+    """Set what a network takes from the training images before the first step.
+
+    Only `compact` takes something, its whitening; other networks stay as they are.
+    """
+    if isinstance(model.network, Compact):
+        index = np.linspace(0, len(train) - 1, min(len(train), WHITENING_IMAGES)).astype(int)
+        model.network.fit_whitening(model.normalize(torch.from_numpy(train.pixels[index])))
+
+
+def head_parameters(model: Classifier) -> list[nn.Parameter]:
+    """Return the parameters of the last layer."""
+    return list(model.network.get_submodule(_head_name(model.network)).parameters())
+
+
+def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
+    if arch == "compact":
+        if pretrained:
+            raise ParamsError(
+                "model.weights: found imagenet, allowed for compact: none or a path; "
+                "it has no published weights, try model.arch resnet18"
+            )
+        return Compact(n_classes)
+    from torchvision import models  # slow to import, and not needed for our own network
+
+    names = models.list_models(module=models)
+    if arch not in names:
+        raise ParamsError(f"model.arch: found {arch!r}, allowed: compact, {', '.join(names)}")
+    options: dict[str, Any] = (
+        {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
+    )
+    if not pretrained:
+        network = models.get_model(arch, weights=None, **options)
+    else:
+        try:
+            network = models.get_model(arch, weights="DEFAULT")
+        except (OSError, RuntimeError) as error:
+            raise ParamsError(
+                f"model.weights: imagenet weights of {arch} cannot be downloaded ({error}); set none, "
+                f"or copy the file named there to {torch.hub.get_dir()}/checkpoints and run again"
+            ) from error
+    _replace_head(network, n_classes)
+    return cast(nn.Module, network)
+
+
+def _head_name(network: nn.Module) -> str:
+    """Return the name of the layer that makes the logits: the last linear one, or convolution."""
+    kinds = [
+        (name, module) for name, module in network.named_modules() if "aux" not in name.lower()
+    ]
+    linear = [name for name, module in kinds if isinstance(module, nn.Linear)]
+    convs = [name for name, module in kinds if isinstance(module, nn.Conv2d)]
+    return str((linear or convs)[-1])  # SqueezeNet's head is a convolution
+
+
+def _replace_head(network: nn.Module, n_classes: int) -> None:
+    name = _head_name(network)
+    old = network.get_submodule(name)
+    new: nn.Module
+    if isinstance(old, nn.Linear):
+        new = nn.Linear(old.in_features, n_classes)
+    else:
+        assert isinstance(old, nn.Conv2d)
+        new = nn.Conv2d(old.in_channels, n_classes, 1)
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, new)
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    """Load a state dict; a head for another number of classes is left as it was made."""
+    state = _read_state(path)
+    own = network.state_dict()
+    head = _head_name(network)
+    for name in [n for n in state if n.startswith(f"{head}.") and n in own]:
+        if state[name].shape != own[name].shape:
+            state[name] = own[name]
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:
+        detail = " ".join(str(error).split())[:300]
+        raise ParamsError(f"model.weights: {path} does not fit model.arch: {detail}") from error
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ParamsError(
+            f"model.weights: found {str(path)!r}, allowed: none, imagenet, or the path of a file "
+            f"that can be read ({error.strerror})"
+        ) from error
+    except (
+        Exception
+    ) as error:  # the restricted unpickler raises many types on damaged or hostile files
+        raise ParamsError(
+            f"model.weights: {path} is not a file of weights ({type(error).__name__})"
+        ) from error
+    state = content.get("state", content) if isinstance(content, dict) else {}
+    network = {k.removeprefix("network."): v for k, v in state.items() if k not in ("mean", "std")}
+    if not network or not all(isinstance(v, Tensor) for v in network.values()):
+        raise ParamsError(f"model.weights: {path} holds no state dict")
+    return network
