@@ -42,7 +42,9 @@ def write_archive(path: Path, members: Iterable[tuple[str, str, bytes]]) -> int:
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, source, content in members:
             if name <= last or name.count("/") != 1:
-                raise ArtifactError(f"{path}: {name!r} after {last!r}; expected sorted class/name")
+                raise ArtifactError(
+                    f"{path}: {name!r} after {last!r}; expected sorted class/name"
+                )
             info = zipfile.ZipInfo(name, FIXED_DATE)
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.create_system = 3  # Unix, on every platform: equal input gives equal bytes

@@ -16,11 +16,16 @@ class _Yaml12Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  (as the base class has it)
 
 
-# YAML 1.2.2, section 10.3.2 (tag resolution of the core schema).
+# YAML 1.2.2, section 10.3.2 (tag resolution of the core schema), and what DVC's reader takes besides:
+# 0b11 and 1_000.
 _SCALARS = (
     ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),
-    ("tag:yaml.org,2002:int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)", list("-+0123456789")),
+    (
+        "tag:yaml.org,2002:int",
+        r"[-+]?(?:[0-9][0-9_]*|0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+)",
+        list("-+0123456789"),
+    ),
     (
         "tag:yaml.org,2002:float",
         r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
@@ -30,12 +35,13 @@ _SCALARS = (
     ("tag:yaml.org,2002:merge", r"<<", ["<"]),
 )
 for _tag, _pattern, _first in _SCALARS:
-    _Yaml12Loader.add_implicit_resolver(_tag, re.compile(f"^{_pattern}$"), _first)
+    _Yaml12Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), _first)
 
 
 def _construct_int(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
-    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    prefixed = text.lstrip("-+").startswith(("0b", "0o", "0x"))
+    return int(text.replace("_", ""), 0 if prefixed else 10)
 
 
 def _construct_float(loader: _Yaml12Loader, node: yaml.ScalarNode) -> float:

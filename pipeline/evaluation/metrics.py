@@ -130,7 +130,7 @@ def macro_roc_auc(probs: Floats, labels: Ints) -> float | None:
 
 
 def roc_points(probs: Floats, labels: Ints) -> list[RocPoint]:
-    """Return the ROC curve: of the second class for two, micro-averaged over the classes for more."""
+    """Return the ROC curve: of the second class of two, micro-averaged over more classes."""
     if probs.shape[1] == 2:
         truth, scores = labels == 1, probs[:, 1]
     else:

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pipeline.core.errors import ImageError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")  # MPO: what many phones call a JPEG
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # a phone's MPO opens as the JPEG that it is
 MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 50_000_000  # a 48-megapixel phone photograph passes
 MAX_ASPECT = 20.0

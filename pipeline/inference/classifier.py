@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.core.atomic import check_sha256, sha256_path
 from pipeline.core.errors import ArtifactError
-from pipeline.imaging.preprocess import Pixels, pixels_from_bytes
+from pipeline.imaging.preprocess import Pixels, pixels_from_bytes, preprocess
 from pipeline.imaging.spec import ModelSpec, spec_from_json
 from pipeline.inference.providers import choose_providers, provider_in_use
 
@@ -67,8 +68,8 @@ class OnnxClassifier:
 
     def _check_answer(self) -> None:
         """Ask once: a model that loads can still fail, and the first call also warms up."""
-        size_px = self.spec.preprocess.size_px
-        probs = self.predict(np.full((2, size_px, size_px, 3), 128, np.uint8))
+        pixels = preprocess(Image.new("RGB", (64, 64), "grey"), self.spec.preprocess)
+        probs = self.predict(np.stack([pixels, pixels]))
         right = probs.shape == (2, len(self.spec.classes)) and (probs >= 0).all()
         if not right or np.abs(probs.sum(axis=1) - 1).max() > SUM_TOLERANCE:
             raise ArtifactError(f"{self._path}: `{OUTPUT}` are no probabilities; {CURE}")

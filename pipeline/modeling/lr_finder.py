@@ -27,7 +27,7 @@ MIN_DROP = 0.02  # of the initial loss; less than that is a flat curve
 MIN_POINTS = 8
 EDGE = 1.1
 EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.04}
-"""Peak rate of a good training over the edge of the explosion; measured in docs/learning-rate.md."""
+"""Peak rate of a good training over the edge of the explosion; see docs/learning-rate.md."""
 
 
 def ramp(*, min_lr: float, max_lr: float, steps_per_doubling: int) -> Floats:

@@ -102,8 +102,8 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
             network = models.get_model(arch, weights="DEFAULT")
         except (OSError, RuntimeError) as error:
             raise ParamsError(
-                f"model.weights: imagenet weights of {arch} cannot be downloaded ({error}); set none, "
-                f"or copy the file named there to {torch.hub.get_dir()}/checkpoints and run again"
+                f"model.weights: imagenet weights of {arch} cannot be downloaded ({error}); "
+                f"set none, or copy that file to {torch.hub.get_dir()}/checkpoints and run again"
             ) from error
     _replace_head(network, n_classes)
     return cast(nn.Module, network)

@@ -1,0 +1,108 @@
+"""One port, one event loop, and an orderly leave."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from pipeline.core.errors import InstallationError
+from pipeline.serving.app import create_app
+from pipeline.serving.exchange import Exchanges
+from pipeline.serving.limits import connections_that_fit
+from pipeline.serving.protocol import DeadlineProtocol
+from pipeline.serving.service import Service
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 1.0
+"""How long a leaving server still takes requests, so that those who balance load can notice."""
+GRACE_S = 8
+"""How long the last requests have after that."""
+
+
+def bind(host: str, port: int, *, backlog: int) -> socket.socket:
+    """Return a listening socket; called once the model is there, since clients can now connect.
+
+    Raises:
+        InstallationError: there is no such address here, or the port is taken or forbidden.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InstallationError(
+            f"cannot serve on {host} port {port}: {reason}; choose another --host or --port"
+        ) from error
+    return listener
+
+
+class LeavingServer(uvicorn.Server):
+    """A server that first says it is leaving, then stops taking requests, then answers the rest."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave on SIGTERM and SIGINT, with exit status 0; uvicorn would raise them again."""
+        loop = asyncio.get_running_loop()
+
+        def leave(signum: int, frame: object) -> None:
+            loop.call_soon_threadsafe(self._leave, signum)
+
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, leave) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _leave(self, signum: int) -> None:
+        if self._service.leaving or signum == signal.SIGINT:  # impatient: no drain
+            self.force_exit = self.should_exit
+            self.should_exit = True
+        else:
+            log.info("leaving: not ready any more, requests are answered for %g s", DRAIN_S)
+            asyncio.get_running_loop().call_later(DRAIN_S, setattr, self, "should_exit", True)
+        self._service.leaving = True
+
+
+def serve(service: Service, listener: socket.socket) -> None:
+    """Answer requests on `listener` until SIGTERM or Ctrl-C."""
+    limits = service.limits
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+    class Protocol(DeadlineProtocol):
+        pass
+
+    Protocol.limits = limits
+    app = Exchanges(create_app(service), linger_s=limits.linger_s, leaving=lambda: service.leaving)
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=connections_that_fit(limits.connections),
+        backlog=limits.connections,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    log.info("ready: http://%s:%d on %s", shown, port, service.classifier.provider)
+    LeavingServer(config, service).run(sockets=[listener])

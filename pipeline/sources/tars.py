@@ -1,0 +1,181 @@
+"""Tar archives as listings: streamed once, in order, into one unnamed temporary file."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+
+from pipeline.core.errors import ArtifactError, DataError
+from pipeline.core.progress import Progress
+from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
+from pipeline.sources.listing import Entry, Listing, described, parts_of, reading
+
+HEADER_BYTES = 512
+MAX_EXTENSION_BYTES = 1 << 20  # a long name or PAX record; tarfile would hold any size in memory
+EXTENSION_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+MAX_READS_AT_END = 100
+
+
+@contextmanager
+def open_tar(
+    path: Path, name: str, limits: ArchiveLimits, *, spool_folder: Path
+) -> Iterator[Listing]:
+    """Yield the listing of a tar archive, plain or compressed with gzip, bzip2 or xz.
+
+    Raises:
+        DataError: the archive is damaged or beyond the limits.
+        ArtifactError: `spool_folder` has no room for its content.
+    """
+    with _spool(spool_folder) as spool:
+        found = _Found()
+        with reading(name), path.open("rb") as packed, _decompressed(packed) as plain:
+            _stream(plain, spool, found, name, limits, packed_bytes=path.stat().st_size)
+
+        def read(entry: Entry) -> bytes:
+            spool.seek(entry.place)
+            return spool.read(found.sizes[entry.place])
+
+        yield Listing(name, found.entries, found.folders, read, found.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the stream held."""
+
+    entries: list[Entry] = field(default_factory=list)
+    folders: list[tuple[str, ...]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Bytes of each entry, by its place in the spool."""
+
+
+class _Plain:
+    """The decompressed stream, counted, and never waited for at its end."""
+
+    def __init__(self, file: IO[bytes], meter: Meter) -> None:
+        self._file, self._meter, self._reads_at_end = file, meter, 0
+
+    def read(self, n_bytes: int) -> bytes:
+        chunk = self._file.read(n_bytes)
+        self._meter.add(len(chunk))
+        self._reads_at_end = 0 if chunk else self._reads_at_end + 1
+        if self._reads_at_end > MAX_READS_AT_END:  # tarfile retries some reads for ever
+            raise EOFError("it ends in the middle of a member")
+        return chunk
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """A header that refuses what tarfile would end at silently, hang on, or hold in memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if len(buf) < HEADER_BYTES:
+            raise EOFError("it is cut off: the end marker is missing")
+        if not any(buf):  # the end marker, which tarfile knows
+            return super().frombuf(buf, encoding, errors)
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            raise ValueError(f"damaged tar header ({error})") from error
+        if header.size < 0:
+            raise ValueError("a member of negative size")
+        if header.type in EXTENSION_TYPES and header.size > MAX_EXTENSION_BYTES:
+            raise ValueError(f"a name or attribute record of {header.size} bytes")
+        return header
+
+
+def _stream(
+    plain: IO[bytes],
+    spool: IO[bytes],
+    found: _Found,
+    name: str,
+    limits: ArchiveLimits,
+    *,
+    packed_bytes: int,
+) -> None:
+    stream = _Plain(plain, Meter(name, limits, packed_bytes=packed_bytes))
+    meter = Meter(name, limits, packed_bytes=packed_bytes)  # sparse files expand after the stream
+    opened = tarfile.open(
+        fileobj=stream,  # type: ignore[call-overload]  # only read() is called in this mode
+        mode="r|",
+        bufsize=CHUNK_BYTES,
+        tarinfo=_StrictHeader,
+    )
+    with opened as tar, Progress("read archive", total=None, unit="files") as progress:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # tarfile keeps every header that it has seen
+            meter.count_member(member.name)
+            _take(tar, member, spool, found, meter)
+            progress.advance()
+        while stream.read(CHUNK_BYTES):  # to the end, or gzip never compares its checksum
+            pass
+
+
+def _take(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, spool: IO[bytes], found: _Found, meter: Meter
+) -> None:
+    if member.size < 0:  # a PAX record can say so after the header was checked
+        raise ValueError("a member of negative size")
+    if member.isdir():
+        found.folders.append(parts_of(member.name))
+    elif not member.isreg():
+        found.skipped["links" if member.issym() or member.islnk() else "special files"] += 1
+    else:
+        meter.check_member(member.name, member.size)
+        file = tar.extractfile(member)
+        content = meter.read(file, member.name) if file else b""
+        place = spool.tell()
+        _write(spool, content)
+        found.sizes[place] = len(content)
+        found.entries.append(
+            Entry(member.name, parts_of(member.name), zlib.crc32(content), place)
+        )
+
+
+@contextmanager
+def _spool(folder: Path) -> Iterator[IO[bytes]]:
+    """Yield a temporary file beside the target: /tmp may be a small part of the memory."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        spool = tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: cannot be written: {described(error)}") from error
+    with spool:
+        yield spool
+
+
+def _write(spool: IO[bytes], content: bytes) -> None:
+    try:
+        spool.write(content)
+    except OSError as error:
+        raise ArtifactError(
+            f"temporary file beside the target: cannot be written: {described(error)}"
+        ) from error
+
+
+def _decompressed(packed: IO[bytes]) -> IO[bytes]:
+    """Return the plain bytes of a file, by its first bytes."""
+    magic = packed.read(6)
+    packed.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(packed)
+    if magic.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(packed)
+    return io.BufferedReader(packed)  # type: ignore[arg-type]

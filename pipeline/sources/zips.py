@@ -1,0 +1,94 @@
+"""Zip archives as listings, read member by member and never extracted."""
+
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.core.errors import DataError
+from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
+from pipeline.sources.listing import Entry, Listing, parts_of, reading
+
+ENCRYPTED_FLAG = 0x1
+UTF8_FLAG = 0x800
+# zipfile decompresses these methods without an upper bound on the output of one step: 4 KiB of
+# bzip2 can be 80 MB, 64 KiB would be 1.3 GB.
+UNBOUNDED_METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+UNBOUNDED_CHUNK_BYTES = 1 << 12
+
+
+@contextmanager
+def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
+    """Yield the listing of a zip archive.
+
+    Raises:
+        DataError: the archive is damaged, encrypted, of an unknown method or beyond the limits.
+    """
+    with reading(name):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        infos = archive.infolist()
+        meter = Meter(name, limits, packed_bytes=path.stat().st_size)
+        _check(infos, name, limits, packed_bytes=path.stat().st_size)
+        names = [_name(info) for info in infos]
+        kinds = [_kind(info) for info in infos]
+
+        def read(entry: Entry) -> bytes:
+            info = infos[entry.place]
+            unbounded = info.compress_type in UNBOUNDED_METHODS
+            chunk_bytes = UNBOUNDED_CHUNK_BYTES if unbounded else CHUNK_BYTES
+            with reading(f"{name}: {entry.source}"), archive.open(info) as file:
+                return meter.read(file, entry.source, chunk_bytes=chunk_bytes)
+
+        yield Listing(
+            name,
+            entries=[
+                Entry(names[i], parts_of(names[i].replace("\\", "/")), infos[i].CRC, i)
+                for i, kind in enumerate(kinds)
+                if kind == "file"
+            ],
+            folders=[
+                parts_of(names[i].replace("\\", "/"))
+                for i, kind in enumerate(kinds)
+                if kind == "folder"
+            ],
+            read=read,
+            skipped=Counter(kind for kind in kinds if kind not in ("file", "folder")),
+        )
+
+
+def _check(
+    infos: list[zipfile.ZipInfo], name: str, limits: ArchiveLimits, *, packed_bytes: int
+) -> None:
+    """Refuse by the headers what would be refused while reading, before anything is read."""
+    claimed = Meter(name, limits, packed_bytes=packed_bytes)
+    for info in infos:
+        claimed.count_member(info.filename)
+        claimed.check_member(info.filename, info.file_size)
+        claimed.add(info.file_size)
+        if info.flag_bits & ENCRYPTED_FLAG:
+            raise DataError(
+                f"{name}: {info.filename}: encrypted with a password; give an archive without one"
+            )
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; without the UTF-8 flag, bytes that are UTF-8 are read as UTF-8."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _kind(info: zipfile.ZipInfo) -> str:
+    """Tell what a member is; the upper half of its attributes is a Unix mode, or zero."""
+    mode = stat.S_IFMT(info.external_attr >> 16)
+    if info.filename.endswith(("/", "\\")) or mode == stat.S_IFDIR:
+        return "folder"
+    if mode in (0, stat.S_IFREG):
+        return "file"
+    return "links" if mode == stat.S_IFLNK else "special files"

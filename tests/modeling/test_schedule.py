@@ -1,0 +1,40 @@
+"""The rate and the size of every step, worked by hand."""
+
+import pytest
+
+from pipeline.modeling.schedule import Schedule, size_of_epoch
+
+
+def test_the_rate_climbs_linearly_and_falls_linearly_to_nearly_zero():
+    schedule = Schedule(peak_lr=1.0, n_steps=10, warmup_fraction=0.4)
+    # Four steps up: 1/4, 2/4, 3/4, then the peak; seven steps from the peak to 1/7.
+    expected = [1 / 4, 2 / 4, 3 / 4, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7]
+    assert [schedule.lr(step) for step in range(10)] == pytest.approx(expected)
+
+
+def test_without_warm_up_the_first_step_has_the_peak():
+    schedule = Schedule(peak_lr=0.5, n_steps=5, warmup_fraction=0.0)
+    assert [schedule.lr(s) for s in range(5)] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("warmup", [0.0, 0.01, 0.15, 0.5, 0.99])
+def test_the_rate_is_always_above_zero_and_at_most_the_peak(n_steps, warmup):
+    schedule = Schedule(peak_lr=2.0, n_steps=n_steps, warmup_fraction=warmup)
+    rates = [schedule.lr(step) for step in range(n_steps)]
+    assert 0 < min(rates) <= max(rates) <= 2.0 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_epochs", "expected"),
+    [
+        ((48, 64), 4, [48, 48, 64, 64]),
+        ((48, 64), 3, [48, 48, 64]),
+        ((64,), 3, [64, 64, 64]),
+        ((32, 48, 64), 2, [32, 48]),
+        ((48, 64), 1, [48]),
+    ],
+)
+def test_the_sizes_share_the_epochs(sizes, n_epochs, expected):
+    found = [size_of_epoch(sizes, epoch=e, n_epochs=n_epochs) for e in range(1, n_epochs + 1)]
+    assert found == expected
