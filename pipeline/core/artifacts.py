@@ -217,9 +217,11 @@ def read_json(path: Path, *, stage: str) -> Any:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV file with Unix line ends, whole or not at all."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    # A lone carriage return in a file name is not quoted by itself, and would end the row.
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in (columns, *rows):
+        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
     write_text(path, text.getvalue())
 
 

@@ -69,7 +69,7 @@ def to_onnx(model: nn.Module, spec: ModelSpec, *, opset: int, metadata: dict[str
     del proto.metadata_props[:]
     for key, value in sorted({**metadata, "spec": spec.to_json()}.items()):
         proto.metadata_props.add(key=key, value=value)
-    _check(proto, spec.arch)
+    _check(proto, spec.arch, opset)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -85,7 +85,10 @@ def _strip_traces(proto: onnx.ModelProto) -> None:
         del tensor.metadata_props[:]
 
 
-def _check(proto: onnx.ModelProto, arch: str) -> None:
+def _check(proto: onnx.ModelProto, arch: str, opset: int) -> None:
+    found = {entry.domain: entry.version for entry in proto.opset_import}.get("")
+    if found != opset:  # the exporter only logs that it could not convert
+        raise ExportError(f"{arch}: torch exports it to opset {found}, not {opset}; set another")
     onnx.checker.check_model(proto, full_check=True)
     if any(tensor.external_data for tensor in proto.graph.initializer):
         raise ExportError(f"{arch}: the exported file refers to external data")

@@ -22,4 +22,13 @@ def whole_number(text: str) -> int:
     return number
 
 
-whole_number.__name__ = "whole number"  # argparse says: invalid whole number value: 'x'
+def port_number(text: str) -> int:
+    """Parse a TCP port, for argparse; 0 means any free one."""
+    number = int(text)
+    if not 0 <= number <= 65535:  # the resolver would take it modulo 65536
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, found {number}")
+    return number
+
+
+# argparse shows these names: invalid whole number value: 'x'
+whole_number.__name__, port_number.__name__ = "whole number", "port"

@@ -1,7 +1,7 @@
 """Many images, all cores, results in the order of the inputs."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +27,7 @@ class Result:
 
 def classify(
     classifier: OnnxClassifier, inputs: Iterable[Input], *, batch_size: int, threads: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield one result per input, in order, in memory that does not grow with their number.
 
     Each thread reads, decodes and classifies a chunk of `batch_size` inputs by itself; Pillow and

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from pipeline.core.process import available_cores, guarded
-from pipeline.inference.arguments import OneLineParser, whole_number
+from pipeline.inference.arguments import OneLineParser, port_number, whole_number
 from pipeline.inference.classifier import OnnxClassifier
 from pipeline.inference.providers import CPU, DEVICES
 from pipeline.serving.limits import Limits
@@ -38,7 +38,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     model = Path("models/model.onnx")
     add("--model", metavar="FILE", type=Path, default=model, help="the .onnx file (%(default)s)")
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
-    add("--port", type=int, default=8000, help="0 takes a free one (%(default)s)")
+    add(
+        "--port",
+        metavar="N",
+        type=port_number,
+        default=8000,
+        help="0 takes a free one (%(default)s)",
+    )
     add(
         "--device",
         choices=DEVICES,

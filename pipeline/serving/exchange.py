@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,10 @@ class Exchanges:
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:  # only when the server leaves and its patience has ended
-            log.warning("the next request is cut off by the server's end")
+            exchange.status = 503
+            headers = {"Retry-After": "1", "Connection": "close"}
+            content = {"error": "the server is leaving; try again"}
+            await JSONResponse(content, status_code=503, headers=headers)(scope, receive, send)
         finally:
             elapsed_ms = (time.perf_counter() - start) * 1000
             path = scope["raw_path"].decode("ascii", "replace")[:200]  # without the query

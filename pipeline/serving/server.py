@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -53,6 +53,32 @@ class LeavingServer(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, and say where."""
+        await super().startup(sockets=sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            log.info("ready: http://%s:%d on %s", shown, port, self._service.classifier.provider)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in those who knock, close the door, then let everybody finish.
+
+        The system resets connections that it has made but nobody has accepted.
+        """
+        knocking = [found for listener in sockets or () for found in _accept_all(listener)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in knocking:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets=sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state={}
+        )
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave on SIGTERM and SIGINT, with exit status 0; uvicorn would raise them again."""
@@ -79,6 +105,12 @@ class LeavingServer(uvicorn.Server):
         self._service.leaving = True
 
 
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    with suppress(OSError):  # BlockingIOError: nobody is left
+        while True:
+            yield listener.accept()[0]
+
+
 def serve(service: Service, listener: socket.socket) -> None:
     """Answer requests on `listener` until SIGTERM or Ctrl-C."""
     limits = service.limits
@@ -102,7 +134,4 @@ def serve(service: Service, listener: socket.socket) -> None:
         backlog=limits.connections,
         timeout_graceful_shutdown=GRACE_S,
     )
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    log.info("ready: http://%s:%d on %s", shown, port, service.classifier.provider)
     LeavingServer(config, service).run(sockets=[listener])

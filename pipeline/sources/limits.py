@@ -20,6 +20,8 @@ class ArchiveLimits:
     ratio_from_bytes: int = 10 * 10**6
     """Below this the ratio does not matter."""
     name_chars: int = 1024
+    depth: int = 100
+    """Folders inside each other."""
 
 
 LIMITS = ArchiveLimits()
@@ -49,7 +51,7 @@ class Meter:
         """Count one more entry.
 
         Raises:
-            DataError: there are too many, or the name is too long.
+            DataError: there are too many, or the name is too long or too deep.
         """
         self._members += 1
         if self._members > self._limits.members:
@@ -58,6 +60,11 @@ class Meter:
             raise DataError(
                 f"{self._name}: refused: a name of {len(name)} characters "
                 f"({name[:40]!r}...), limit {self._limits.name_chars}"
+            )
+        if name.count("/") + name.count("\\") > self._limits.depth:
+            raise DataError(
+                f"{self._name}: refused: {name[:40]!r}... lies more than "
+                f"{self._limits.depth} folders deep"
             )
 
     def check_member(self, name: str, size_bytes: int) -> None:

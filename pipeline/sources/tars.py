@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import io
 import lzma
 import tarfile
 import tempfile
@@ -12,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, cast
 
-from pipeline.core.errors import ArtifactError, DataError
+from pipeline.core.errors import ArtifactError
 from pipeline.core.progress import Progress
 from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
 from pipeline.sources.listing import Entry, Listing, described, parts_of, reading
@@ -43,12 +42,13 @@ def open_tar(
     """
     with _spool(spool_folder) as spool:
         found = _Found()
-        with reading(name), path.open("rb") as packed, _decompressed(packed) as plain:
+        with reading(name), _decompressed(path) as plain:
             _stream(plain, spool, found, name, limits, packed_bytes=path.stat().st_size)
 
         def read(entry: Entry) -> bytes:
-            spool.seek(entry.place)
-            return spool.read(found.sizes[entry.place])
+            offset, n_bytes = found.extents[entry.place]
+            spool.seek(offset)
+            return spool.read(n_bytes)
 
         yield Listing(name, found.entries, found.folders, read, found.skipped)
 
@@ -60,8 +60,8 @@ class _Found:
     entries: list[Entry] = field(default_factory=list)
     folders: list[tuple[str, ...]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-    sizes: dict[int, int] = field(default_factory=dict)
-    """Bytes of each entry, by its place in the spool."""
+    extents: list[tuple[int, int]] = field(default_factory=list)
+    """Offset and size of each entry in the spool."""
 
 
 class _Plain:
@@ -110,13 +110,15 @@ def _stream(
 ) -> None:
     stream = _Plain(plain, Meter(name, limits, packed_bytes=packed_bytes))
     meter = Meter(name, limits, packed_bytes=packed_bytes)  # sparse files expand after the stream
-    opened = tarfile.open(
-        fileobj=stream,  # type: ignore[call-overload]  # only read() is called in this mode
-        mode="r|",
-        bufsize=CHUNK_BYTES,
-        tarinfo=_StrictHeader,
-    )
-    with opened as tar, Progress("read archive", total=None, unit="files") as progress:
+    with (
+        tarfile.open(
+            fileobj=stream,  # type: ignore[call-overload]  # only read() is called in this mode
+            mode="r|",
+            bufsize=CHUNK_BYTES,
+            tarinfo=_StrictHeader,
+        ) as tar,
+        Progress("read archive", total=None, unit="files") as progress,
+    ):
         while (member := tar.next()) is not None:
             tar.members.clear()  # tarfile keeps every header that it has seen
             meter.count_member(member.name)
@@ -139,12 +141,10 @@ def _take(
         meter.check_member(member.name, member.size)
         file = tar.extractfile(member)
         content = meter.read(file, member.name) if file else b""
-        place = spool.tell()
-        _write(spool, content)
-        found.sizes[place] = len(content)
-        found.entries.append(
-            Entry(member.name, parts_of(member.name), zlib.crc32(content), place)
-        )
+        place = len(found.extents)
+        found.extents.append((_append(spool, content), len(content)))
+        parts = parts_of(member.name) or ("_",)
+        found.entries.append(Entry(member.name, parts, zlib.crc32(content), place))
 
 
 @contextmanager
@@ -152,30 +152,41 @@ def _spool(folder: Path) -> Iterator[IO[bytes]]:
     """Yield a temporary file beside the target: /tmp may be a small part of the memory."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        spool = tempfile.TemporaryFile(dir=folder)
+        # Unbuffered: a buffer that the disk had no room for would fail again in close().
+        spool = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (closed below)
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written: {described(error)}") from error
     with spool:
         yield spool
 
 
-def _write(spool: IO[bytes], content: bytes) -> None:
+def _append(spool: IO[bytes], content: bytes) -> int:
+    """Write `content` whole; return where it begins."""
+    offset, rest = spool.tell(), memoryview(content)
     try:
-        spool.write(content)
+        while rest:
+            rest = rest[spool.write(rest) :]
     except OSError as error:
         raise ArtifactError(
-            f"temporary file beside the target: cannot be written: {described(error)}"
+            f"temporary file beside data/raw.zip: cannot be written: {described(error)}"
         ) from error
+    return offset
 
 
-def _decompressed(packed: IO[bytes]) -> IO[bytes]:
-    """Return the plain bytes of a file, by its first bytes."""
-    magic = packed.read(6)
-    packed.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]
-    if magic.startswith(b"BZh"):
-        return bz2.BZ2File(packed)
-    if magic.startswith(b"\xfd7zXZ\x00"):
-        return lzma.LZMAFile(packed)
-    return io.BufferedReader(packed)  # type: ignore[arg-type]
+@contextmanager
+def _decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """Yield the plain bytes of a file, by its first bytes."""
+    with path.open("rb") as packed:
+        magic = packed.read(6)
+        packed.seek(0)
+        if magic.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=packed) as plain:
+                yield cast(IO[bytes], plain)
+        elif magic.startswith(b"BZh"):
+            with bz2.BZ2File(packed) as plain_bz2:
+                yield plain_bz2
+        elif magic.startswith(b"\xfd7zXZ\x00"):
+            with lzma.LZMAFile(packed) as plain_xz:
+                yield plain_xz
+        else:
+            yield packed

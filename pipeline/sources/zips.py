@@ -27,11 +27,12 @@ def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
         DataError: the archive is damaged, encrypted, of an unknown method or beyond the limits.
     """
     with reading(name):
+        packed_bytes = path.stat().st_size
         archive = zipfile.ZipFile(path)
     with archive:
         infos = archive.infolist()
-        meter = Meter(name, limits, packed_bytes=path.stat().st_size)
-        _check(infos, name, limits, packed_bytes=path.stat().st_size)
+        _check(infos, name, Meter(name, limits, packed_bytes=packed_bytes))
+        meter = Meter(name, limits, packed_bytes=packed_bytes)
         names = [_name(info) for info in infos]
         kinds = [_kind(info) for info in infos]
 
@@ -45,25 +46,18 @@ def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
         yield Listing(
             name,
             entries=[
-                Entry(names[i], parts_of(names[i].replace("\\", "/")), infos[i].CRC, i)
+                Entry(names[i], _parts(names[i]) or ("_",), infos[i].CRC, i)
                 for i, kind in enumerate(kinds)
                 if kind == "file"
             ],
-            folders=[
-                parts_of(names[i].replace("\\", "/"))
-                for i, kind in enumerate(kinds)
-                if kind == "folder"
-            ],
+            folders=[_parts(names[i]) for i, kind in enumerate(kinds) if kind == "folder"],
             read=read,
             skipped=Counter(kind for kind in kinds if kind not in ("file", "folder")),
         )
 
 
-def _check(
-    infos: list[zipfile.ZipInfo], name: str, limits: ArchiveLimits, *, packed_bytes: int
-) -> None:
+def _check(infos: list[zipfile.ZipInfo], name: str, claimed: Meter) -> None:
     """Refuse by the headers what would be refused while reading, before anything is read."""
-    claimed = Meter(name, limits, packed_bytes=packed_bytes)
     for info in infos:
         claimed.count_member(info.filename)
         claimed.check_member(info.filename, info.file_size)
@@ -72,6 +66,10 @@ def _check(
             raise DataError(
                 f"{name}: {info.filename}: encrypted with a password; give an archive without one"
             )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return parts_of(name.replace("\\", "/"))  # what old Windows programs write
 
 
 def _name(info: zipfile.ZipInfo) -> str:

@@ -17,7 +17,7 @@ from pipeline.core.artifacts import (
 )
 from pipeline.core.errors import ArtifactError
 
-HOSTILE = ["a,b", 'a"b', "a\nb", "a\r\nb", "=cmd|' /C calc'!A0", "é", "é", " ", "日本.jpg", "a'b"]
+HOSTILE = ["a,b", 'a"b', "a\nb", "a\r\nb", "a\rb", "=cmd|' /C calc'!A0", "é", "é", " ", "日本.jpg", "a'b"]
 
 
 def test_hostile_names_survive(tmp_path):

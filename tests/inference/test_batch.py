@@ -1,6 +1,7 @@
 """Many images: order, errors as results, bounded reading ahead."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_results_keep_the_order_of_the_inputs(
 ) -> None:
     colours = [(96, 0, 0), (0, 96, 0), (0, 0, 96)]
     contents = [draw(colours[i % 3]) if i % 5 else b"bad" for i in range(60)]
-    inputs = [Input(str(i), lambda c=content: c) for i, content in enumerate(contents)]
+    inputs = [Input(str(i), partial(bytes, content)) for i, content in enumerate(contents)]
     results = list(classify(OnnxClassifier(model_path), inputs, batch_size=batch_size, threads=3))
     assert [r.path for r in results] == [str(i) for i in range(60)]
     for i, result in enumerate(results):

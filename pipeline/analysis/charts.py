@@ -1,0 +1,223 @@
+"""The geometry of the page's line charts; the template draws it as SVG in the theme's colours."""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.artifacts import CurvePoint, EpochRecord
+
+WIDTH, HEIGHT = 480, 280
+LEFT, RIGHT, TOP, BOTTOM = 52, 466, 26, 236
+MAX_X_TICKS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A map from values to pixels, linear or logarithmic."""
+
+    low: float
+    high: float
+    start_px: float
+    end_px: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Return the position of a value, rounded to a tenth of a pixel."""
+        low, high, value = map(math.log10, (self.low, self.high, value)) if self.log else (
+            self.low, self.high, value
+        )  # fmt: skip
+        share = (value - low) / (high - low)
+        return round(self.start_px + share * (self.end_px - self.start_px), 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A position on an axis and its text."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """A marked value of a line; the text is its tooltip."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One curve; `style` is a class of the style sheet."""
+
+    name: str
+    style: str
+    points: str
+    dots: tuple[Dot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A vertical mark with a word."""
+
+    x: float
+    text: str
+
+    @property
+    def anchor(self) -> str:
+        """Which end of the text touches the mark, so that it stays inside."""
+        return "end" if self.x > (LEFT + RIGHT) / 2 else "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Everything that the template needs to draw one chart."""
+
+    title: str
+    summary: str
+    """What the chart shows, for those who cannot see it."""
+    x_label: str
+    y_label: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...]
+    flag: Flag | None = None
+    band: str = ""
+    shades: tuple[tuple[float, float], ...] = ()
+    """(x, width) of the shaded stretches."""
+
+
+def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
+    """Return the range test's chart: loss over log rate; None with fewer than two finite points."""
+    points = [p for p in curve if math.isfinite(p.loss) and math.isfinite(p.spread) and p.lr > 0]
+    if len(points) < 2:
+        return None
+    rates = [p.lr for p in points]
+    low, high = min(*rates, suggested), max(*rates, suggested)
+    x = Axis(low=low, high=high, start_px=LEFT, end_px=RIGHT, log=True)
+    y = _y_axis([p.loss + s * p.spread for p in points for s in (-1, 1)])
+    best = min(points, key=lambda p: p.loss)
+    above = [(x.at(p.lr), y.at(p.loss + p.spread)) for p in points]
+    below = [(x.at(p.lr), y.at(p.loss - p.spread)) for p in reversed(points)]
+    return Chart(
+        title="Learning rate range test",
+        summary=f"Loss from {points[0].loss:.3g} at rate {points[0].lr:.2g}, lowest "
+        f"{best.loss:.3g} at {best.lr:.2g}, {points[-1].loss:.3g} at {points[-1].lr:.2g}; "
+        f"suggested rate {suggested:g}.",
+        x_label="learning rate (log scale)",
+        y_label="loss, nats",
+        x_ticks=_decades(x),
+        y_ticks=_ticks(y),
+        lines=(
+            Line(
+                name="mean loss",
+                style="main",
+                points=_polyline([(x.at(p.lr), y.at(p.loss)) for p in points]),
+            ),
+        ),
+        flag=Flag(x=x.at(suggested), text=f"suggested {suggested:g}"),
+        band=_polyline(above + below),
+    )
+
+
+def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Chart:
+    """Return training and validation loss per epoch, the `shaded` epochs marked."""
+    x = _epochs(history)
+    y = _y_axis([v for r in history for v in (r.train_loss, r.valid_loss) if math.isfinite(v)])
+    half = 0.5 * (RIGHT - LEFT) / (x.high - x.low)
+    edges = [
+        (max(LEFT, x.at(e) - half), min(RIGHT, x.at(e) + half))
+        for e in sorted(shaded)
+    ]  # fmt: skip
+    train = [(r.epoch, r.train_loss) for r in history]
+    valid = [(r.epoch, r.valid_loss) for r in history]
+    return Chart(
+        title="Loss per epoch",
+        summary=f"Training loss from {train[0][1]:.3g} to {train[-1][1]:.3g}, validation loss from "
+        f"{valid[0][1]:.3g} to {valid[-1][1]:.3g} nats over {len(history)} epochs.",
+        x_label="epoch",
+        y_label="loss, nats",
+        x_ticks=_epoch_ticks(history, x),
+        y_ticks=_ticks(y),
+        lines=(
+            _line("training", "second", train, x=x, y=y, unit="{:.4f}"),
+            _line("validation", "main", valid, x=x, y=y, unit="{:.4f}"),
+        ),
+        flag=_kept(history, x),
+        shades=tuple((round(left, 1), round(right - left, 1)) for left, right in edges),
+    )
+
+
+def accuracy_chart(history: Sequence[EpochRecord]) -> Chart:
+    """Return validation accuracy per epoch, in percent."""
+    x = _epochs(history)
+    values = [(r.epoch, 100 * r.valid_accuracy) for r in history]
+    y = _y_axis([v for _, v in values if math.isfinite(v)], ceiling=100)
+    return Chart(
+        title="Validation accuracy per epoch",
+        summary=f"From {values[0][1]:.1f} % to {values[-1][1]:.1f} % over {len(history)} epochs.",
+        x_label="epoch",
+        y_label="accuracy, %",
+        x_ticks=_epoch_ticks(history, x),
+        y_ticks=_ticks(y),
+        lines=(_line("validation", "main", values, x=x, y=y, unit="{:.2f} %"),),
+        flag=_kept(history, x),
+    )
+
+
+def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+    """Return round numbers in [low, high], a step of 1, 2 or 5 times a power of ten apart."""
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def _y_axis(values: Sequence[float], *, ceiling: float = math.inf) -> Axis:
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return Axis(low=low - margin, high=min(high + margin, max(ceiling, high + 1e-6)),
+                start_px=BOTTOM, end_px=TOP)  # fmt: skip
+
+
+def _epochs(history: Sequence[EpochRecord]) -> Axis:
+    first, last = history[0].epoch, history[-1].epoch
+    margin = 0.5 if first == last else 0.0
+    return Axis(low=first - margin, high=last + margin, start_px=LEFT + 8, end_px=RIGHT - 8)
+
+
+def _ticks(axis: Axis) -> tuple[Tick, ...]:
+    return tuple(Tick(at=axis.at(v), text=f"{v:g}") for v in nice_ticks(axis.low, axis.high))
+
+
+def _decades(axis: Axis) -> tuple[Tick, ...]:
+    first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
+    values = [10.0**k for k in range(first, last + 1)] or [axis.low, axis.high]
+    return tuple(Tick(at=axis.at(v), text=f"{v:.1g}") for v in values)
+
+
+def _epoch_ticks(history: Sequence[EpochRecord], axis: Axis) -> tuple[Tick, ...]:
+    step = math.ceil(len(history) / MAX_X_TICKS)
+    return tuple(Tick(at=axis.at(r.epoch), text=str(r.epoch)) for r in history[::step])
+
+
+def _line(
+    name: str, style: str, values: Sequence[tuple[int, float]], *, x: Axis, y: Axis, unit: str
+) -> Line:
+    dots = tuple(
+        Dot(x=x.at(epoch), y=y.at(value), text=f"{name}, epoch {epoch}: {unit.format(value)}")
+        for epoch, value in values
+        if math.isfinite(value)
+    )
+    return Line(name=name, style=style, points=_polyline([(d.x, d.y) for d in dots]), dots=dots)
+
+
+def _kept(history: Sequence[EpochRecord], axis: Axis) -> Flag | None:
+    kept = [r.epoch for r in history if r.kept]
+    return Flag(x=axis.at(kept[-1]), text=f"kept: epoch {kept[-1]}") if kept else None
+
+
+def _polyline(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)

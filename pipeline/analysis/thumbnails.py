@@ -1,0 +1,62 @@
+"""Small copies of images, to be embedded in the page."""
+
+import base64
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from pipeline.core.archive import RawArchive
+from pipeline.core.errors import ArtifactError, ImageError
+from pipeline.imaging.decode import decode
+
+SIDE_PX = 160
+QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnail:
+    """A JPEG in base64; the page defines it once, as `t<number>`, and may show it often."""
+
+    number: int
+    width: int
+    height: int
+    data: str
+
+
+def thumbnails(
+    archive: RawArchive, paths: Iterable[str], *, on_image: Callable[[int], None] = lambda n: None
+) -> dict[str, Thumbnail]:
+    """Return the thumbnail of each path, numbered in order; a repeated path is read once.
+
+    Raises:
+        ArtifactError: the archive lacks a path, or its bytes are no image.
+    """
+    found = {}
+    for number, path in enumerate(dict.fromkeys(paths)):
+        try:
+            found[path] = thumbnail(decode(archive.read(path)), number=number)
+        except ImageError as error:
+            raise ArtifactError(
+                f"data/raw.zip: {path}: {error}; run: dvc repro download split"
+            ) from error
+        on_image(1)
+    return found
+
+
+def thumbnail(image: Image.Image, *, number: int) -> Thumbnail:
+    """Return a copy with sides of at most `SIDE_PX`, in the image's own proportions."""
+    small = image.copy()
+    small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Thumbnail(number=number, width=small.width, height=small.height, data=data)
+
+
+def png_data(image: Image.Image) -> str:
+    """Return an image as PNG in base64, every pixel kept."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

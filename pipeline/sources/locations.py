@@ -1,0 +1,108 @@
+"""What `data.source` means: the presets, and how paths and URLs are understood."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pipeline.core.errors import DataError
+
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """An archive to be fetched, and what is known of it."""
+
+    url: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The URL for people: without password, and without a query that may hold a token."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def has_password(self) -> bool:
+        """Tell whether the URL holds `user:password@`."""
+        return "@" in urlsplit(self.url).netloc
+
+
+PRESETS = {
+    "dogs-vs-cats": Remote(  # 24,998 images in two classes, as Microsoft publishes them
+        url="https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/"
+        "kagglecatsanddogs_5340.zip",
+        size_bytes=824_887_076,
+        sha256="b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+    ),
+    "dogscats": Remote(  # the copy of fast.ai's lesson 1, with its own train and valid folders
+        url="https://s3.amazonaws.com/fast-ai-sample/dogscats.tgz",
+        size_bytes=839_285_364,
+        md5="3e483c8d6ef2175e9d395a6027eb92b7",
+    ),
+}
+
+
+def locate(source: str, *, root: Path) -> Path | Remote:
+    """Return where the images are: a file or folder that exists, or an archive to fetch.
+
+    Args:
+        source: `data.source` of params.yaml: a preset, a path, or an http(s) or file URL.
+        root: the folder that a relative path is relative to.
+
+    Raises:
+        DataError: the source is none of these.
+    """
+    if source in PRESETS:
+        return PRESETS[source]
+    scheme, separator, _ = source.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        return _existing(Path(os.path.expanduser(source)), source, root=root)  # noqa: PTH111
+    if scheme.lower() == "file":
+        return _existing(_file_url_path(source), source, root=root)
+    if scheme.lower() not in ("http", "https"):
+        raise DataError(f"data.source: {scheme}:// is not understood; use http, https or file")
+    try:
+        if not urlsplit(source).hostname:
+            raise ValueError("no host name")
+    except ValueError as error:
+        raise DataError(f"data.source: not a URL ({error})") from error
+    return Remote(url=source)
+
+
+def repository_root() -> Path:
+    """Return the folder that relative sources are relative to.
+
+    A queued experiment runs in a checkout elsewhere, without the files that Git does not track; DVC
+    names the repository it came from.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def _file_url_path(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise DataError(
+            f"data.source: {url}: a file URL has three slashes: file:///folder/file.zip"
+        )
+    return Path(unquote(parts.path, errors="surrogateescape"))
+
+
+def _existing(path: Path, source: str, *, root: Path) -> Path:
+    place = root / path
+    try:
+        found = place.is_file() or place.is_dir()
+    except (OSError, ValueError) as error:  # too long, no permission, a NUL in it
+        raise DataError(f"data.source: {source[:80]!r}: {error}") from error
+    if found:
+        return place
+    if os.path.lexists(place):
+        raise DataError(f"data.source: {place} is neither a file nor a folder that can be read")
+    raise DataError(
+        f"data.source: {source!r} is neither a preset ({', '.join((SYNTHETIC, *PRESETS))}) "
+        f"nor an existing path ({place})"
+    )

@@ -1,0 +1,86 @@
+"""Muon on kernels, SGD on the rest, both at the rate of the moment."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.modeling.optimizers import MuonWithSgd, build_optimizer, default_lr, set_lr
+
+
+def conv(c_in=4, c_out=6):
+    torch.manual_seed(0)
+    return nn.Conv2d(c_in, c_out, 3, bias=False).to(memory_format=torch.channels_last)
+
+
+def step_of(module, optimizer):
+    before = module.weight.detach().clone()
+    module.weight.grad = torch.randn_like(module.weight)
+    optimizer.step()
+    return module.weight.detach() - before
+
+
+def test_muons_step_on_a_kernel_is_nearly_orthogonal_and_as_long_as_the_rate():
+    module = conv()
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0)
+    step = step_of(module, optimizer).flatten(1)
+    values = torch.linalg.svdvals(step) / 0.1
+    # Jordan et al. 2024: five Newton-Schulz steps bring singular values to between 0.7 and 1.2.
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_the_rate_follows_set_lr():
+    module = conv()
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0)
+    set_lr(optimizer, 0.0)
+    assert step_of(module, optimizer).abs().max() == 0
+
+
+def test_biases_depthwise_kernels_and_heads_follow_sgd():
+    module = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(8, 2))
+    model = module.to(memory_format=torch.channels_last)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = [p.detach().clone() for p in model.parameters()]
+    build_optimizer("muon", model, lr=0.3, weight_decay=0.0).step()
+    for old, new in zip(before, model.parameters(), strict=True):
+        # Nesterov's first step is (1 + momentum) times rate times gradient; the rate is a third.
+        assert torch.allclose(old - new, torch.full_like(old, 0.1 * 1.9))
+
+
+def test_a_frozen_parameter_has_no_place_in_the_optimizer():
+    module = conv()
+    module.weight.requires_grad_(False)
+    model = nn.Sequential(module, nn.Linear(2, 2))
+    optimizer = build_optimizer("sgd", model, lr=0.1, weight_decay=0.0)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
+
+
+def test_muon_refuses_a_model_in_another_memory_format():
+    module = nn.Conv2d(4, 6, 3)
+    with pytest.raises(ValueError, match="channels_last"):
+        MuonWithSgd(list(module.parameters()), lr=0.1, weight_decay=0.0)
+
+
+def test_state_survives_saving():
+    first, second = conv(), conv()
+    a = build_optimizer("muon", first, lr=0.1, weight_decay=0.0)
+    b = build_optimizer("muon", second, lr=0.1, weight_decay=0.0)
+    torch.manual_seed(1)
+    step_of(first, a)
+    second.load_state_dict(first.state_dict())
+    b.load_state_dict(copy.deepcopy(a.state_dict()))  # torch shares the tensors otherwise
+    torch.manual_seed(2)
+    step_of(first, a)
+    torch.manual_seed(2)
+    step_of(second, b)
+    assert torch.equal(first.weight, second.weight)
+
+
+def test_pretrained_weights_get_a_tenth_of_the_default_rate():
+    for name in ("muon", "sgd", "adamw"):
+        assert default_lr(name, pretrained=True) == pytest.approx(
+            0.1 * default_lr(name, pretrained=False)
+        )

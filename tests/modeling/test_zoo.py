@@ -1,0 +1,131 @@
+"""Networks by name, with a head for any number of classes."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision import models
+
+from pipeline.core.errors import ParamsError
+from pipeline.modeling.compact import Compact
+from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, head_parameters
+from pipeline.packing.packed import PackedSplit
+
+LIGHT = ["compact", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"]
+NAMED = [
+    *("resnet34", "resnet50", "vgg16", "vgg16_bn", "mobilenet_v3_large", "efficientnet_b0"),
+    *("convnext_tiny", "googlenet", "densenet121", "alexnet"),
+]
+
+
+@pytest.mark.parametrize("arch", LIGHT)
+def test_a_network_takes_uint8_pixels_of_two_sizes_and_gives_k_logits(arch):
+    model = build_model(arch, n_classes=5).eval()
+    for size in (64, 96):
+        with torch.inference_mode():
+            assert model(torch.zeros((2, size, size, 3), dtype=torch.uint8)).shape == (2, 5)
+    assert sum(p.numel() for p in head_parameters(model)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", NAMED)
+def test_the_named_networks_train_a_step(arch):
+    model = build_model(arch, n_classes=3).train()
+    logits = model(torch.zeros((2, 96, 96, 3), dtype=torch.uint8))
+    assert logits.shape == (2, 3)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in head_parameters(model))
+
+
+def test_the_first_layer_normalises_with_the_statistics_of_imagenet():
+    pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    found = Classifier(torch.nn.Identity()).normalize(pixels).flatten()
+    # (0 - 0.485) / 0.229, (128/255 - 0.456) / 0.224, (1 - 0.406) / 0.225
+    assert found.tolist() == pytest.approx([-2.117904, 0.205182, 2.64], abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone():
+    state = torch.get_rng_state()
+    a, b, c = (build_model("compact", n_classes=2, seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["network.fc.weight"], c["network.fc.weight"])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_whitening_makes_patches_uncorrelated_with_unit_variance():
+    rng = np.random.default_rng(0)
+    smooth = rng.normal(128, 30, (64, 9, 9, 3)) + rng.normal(0, 30, (64, 1, 1, 1))
+    pixels = smooth.clip(0, 255).astype(np.uint8)
+    split = PackedSplit(pixels, np.zeros(64, np.int64), ("c/1",) * 64)
+    model = build_model("compact", n_classes=2)
+    fit_to_data(model, split)
+    images = model.normalize(torch.from_numpy(pixels))
+    inner = model.network.whiten(images)[:, :12, 1:-1, 1:-1]  # without the padded border
+    outputs = inner.permute(0, 2, 3, 1).reshape(-1, 12).double()
+    second_moment = outputs.T @ outputs / len(outputs)
+    assert torch.allclose(second_moment, torch.eye(12).double(), atol=0.05)
+    assert torch.equal(model.network.whiten.weight[12:], -model.network.whiten.weight[:12])
+
+
+def test_an_unknown_architecture_lists_what_is_known():
+    with pytest.raises(ParamsError, match=r"^model\.arch: found 'resnet19', allowed: compact, .*"):
+        build_model("resnet19", n_classes=2)
+
+
+def test_compact_has_no_published_weights():
+    with pytest.raises(ParamsError, match=r"^model\.weights: found imagenet, allowed for compact"):
+        build_model("compact", n_classes=2, weights="imagenet")
+
+
+def test_imagenet_weights_load_through_torchvision_with_a_new_head(tmp_path, monkeypatch):
+    # The file that torchvision would have downloaded, made here: its real loading code reads it.
+    torch.hub.set_dir(str(tmp_path))
+    name = models.ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[1]
+    (tmp_path / "checkpoints").mkdir()
+    original = models.resnet18(weights=None)
+    torch.save(original.state_dict(), tmp_path / "checkpoints" / name)
+    model = build_model("resnet18", n_classes=3, weights="imagenet")
+    assert torch.equal(model.network.conv1.weight, original.conv1.weight)
+    assert model.network.fc.out_features == 3
+
+
+def test_without_a_network_the_message_names_the_cure(tmp_path, monkeypatch):
+    torch.hub.set_dir(str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(ParamsError, match=r"resnet18 cannot be downloaded .*set none, or copy"):
+        build_model("resnet18", n_classes=2, weights="imagenet")
+
+
+def test_weights_from_a_file_fit_another_number_of_classes(tmp_path):
+    path = tmp_path / "w.pt"
+    source = Compact(7)
+    torch.save(source.state_dict(), path)
+    model = build_model("compact", n_classes=2, weights=str(path))
+    assert torch.equal(model.network.whiten.weight, source.whiten.weight)
+    assert model.network.fc.out_features == 2
+
+
+def test_files_that_hold_no_weights_are_refused(tmp_path):
+    (tmp_path / "text").write_text("no weights")
+    torch.save([1, 2], tmp_path / "list")
+    torch.save(models.resnet18(weights=None).state_dict(), tmp_path / "other")
+    for name, message in [
+        ("text", "is not a file of weights"),
+        ("list", "holds no state dict"),
+        ("other", "does not fit model.arch"),
+        ("missing", "allowed: none, imagenet, or the path"),
+    ]:
+        with pytest.raises(ParamsError, match=message):
+            build_model("compact", n_classes=2, weights=str(tmp_path / name))
+
+
+def test_a_hostile_pickle_is_refused_and_runs_no_code(tmp_path):
+    canary = tmp_path / "canary"
+
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(canary), "w"))
+
+    torch.save(Hostile(), tmp_path / "h.pt")
+    with pytest.raises(ParamsError, match="is not a file of weights"):
+        build_model("compact", n_classes=2, weights=str(tmp_path / "h.pt"))
+    assert not canary.exists()
