@@ -9,7 +9,7 @@ Params  report
 
 import logging
 
-from pipeline.analysis.figures import check_predictions, read_figures
+from pipeline.analysis.figures import check_predictions, read_figures, read_history
 from pipeline.analysis.kernels import kernel_panels
 from pipeline.analysis.page import Findings, render
 from pipeline.analysis.selection import select
@@ -17,7 +17,6 @@ from pipeline.analysis.thumbnails import thumbnails
 from pipeline.core.archive import RawArchive
 from pipeline.core.artifacts import (
     CurvePoint,
-    EpochRecord,
     Rejected,
     Sample,
     read_predictions,
@@ -37,26 +36,27 @@ def run(params: Params, layout: Layout) -> None:
     model, spec = load_checkpoint(layout.model)
     predictions = read_predictions(layout.predictions)
     check_predictions(predictions, classes=spec.classes, where=layout.predictions)
-    findings = Findings(
-        spec=spec,
-        figures=read_figures(layout.metrics, predictions),
-        predictions=predictions,
-        samples=read_records(layout.split, Sample, stage="split"),
-        rejected=read_records(layout.rejected, Rejected, stage="split"),
-        curve=read_records(layout.lr_curve, CurvePoint, stage="lr_find"),
-        suggestion=read_suggestion(layout.suggestion),
-        history=read_records(layout.history, EpochRecord, stage="train"),
-        kernels=kernel_panels({k: w.numpy() for k, w in model.state_dict().items()}),
-        checksums={path.name: sha256_file(path) for path in (layout.model, layout.raw_archive)},
-    )
+    samples = read_records(layout.split, Sample, stage="split")
     selection = select(
         predictions,
-        findings.samples,
+        samples,
         per_panel=params.report.images_per_panel,
         seed=params.report.seed,
     )
     with RawArchive(layout.raw_archive) as archive:
         images = thumbnails(archive, selection.paths())
+    findings = Findings(
+        spec=spec,
+        figures=read_figures(layout.metrics, predictions),
+        predictions=predictions,
+        samples=samples,
+        rejected=read_records(layout.rejected, Rejected, stage="split"),
+        curve=read_records(layout.lr_curve, CurvePoint, stage="lr_find"),
+        suggestion=read_suggestion(layout.suggestion),
+        history=read_history(layout.history),
+        kernels=kernel_panels({name: w.numpy() for name, w in model.state_dict().items()}),
+        checksums={path.name: sha256_file(path) for path in (layout.model, layout.raw_archive)},
+    )
     page = render(findings, selection, images)
     write_text(layout.report, page)
     log.info("%s: %d images, %.1f MB", layout.report, len(images), len(page) / 1e6)

@@ -1,4 +1,4 @@
-"""DVC and the pipeline together, in a clone: no-op, run cache, determinism, experiments, rebuilds."""
+"""DVC and the pipeline together: no-op, run cache, determinism, experiments, rebuilds."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import copy_project
+from tiny import copy_project
 
 pytestmark = pytest.mark.slow
 
@@ -104,9 +104,7 @@ def test_queued_experiments_run_their_own_code_and_parameters(clone):
     metrics = clone.root / "stages/train.py"
     original = metrics.read_text()
     for mark, epochs in (("red", 1), ("blue", 3)):
-        metrics.write_text(
-            original.replace('"epochs": len(history),', f'"epochs": len(history), "code": "{mark}",')
-        )
+        metrics.write_text(original.replace('"epochs": len', f'"code": "{mark}", "epochs": len'))
         clone.run(
             *("dvc", "exp", "run", "--queue", "-n", mark, "-S", f"train.epochs={epochs}"),
             *("-S", "runtime.threads=1"),
@@ -148,9 +146,7 @@ def test_show_diff_and_plots_say_something_useful(clone):
 
 def test_a_wrong_parameter_stops_before_anything_runs_with_one_line(clone):
     output = clone.run("dvc", "exp", "run", "-S", "train.lr=fast", fails=True)
-    assert (
-        "error: train.lr: found 'fast', allowed: a number above 0 and at most 1000 or null" in output
-    )
+    assert "error: train.lr: found 'fast', allowed: a number above 0 and at most 1000" in output
     assert "Traceback" not in output
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout")

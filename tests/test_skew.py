@@ -1,4 +1,4 @@
-"""One image, one answer: packed array and checkpoint, ONNX file, batch prediction and HTTP agree."""
+"""One image, one answer: checkpoint, ONNX file, batch prediction and HTTP agree."""
 
 import csv
 import json
@@ -54,8 +54,11 @@ def test_onnx_and_batch_prediction_agree_from_the_original_bytes(tiny_run, image
     for name, content in zip(names, contents, strict=True):
         (tmp_path / name).write_bytes(content)
     subprocess.run(
-        [sys.executable, "-m", "pipeline.inference", str(tiny_run.root / "models/model.onnx")]
-        + [str(tmp_path), "--out", str(tmp_path / "out.csv")],
+        [
+            *(sys.executable, "-m", "pipeline.inference"),
+            *(str(tiny_run.root / "models/model.onnx"), str(tmp_path)),
+            *("--out", str(tmp_path / "out.csv")),
+        ],
         check=True,
     )
     with (tmp_path / "out.csv").open() as file:
@@ -67,8 +70,10 @@ def test_onnx_and_batch_prediction_agree_from_the_original_bytes(tiny_run, image
 def test_http_agrees_from_the_original_bytes(tiny_run, images):
     packed, contents, probs = images
     server = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.serving", "--port", "18763"]
-        + ["--model", str(tiny_run.root / "models/model.onnx")],
+        [
+            *(sys.executable, "-m", "pipeline.serving", "--port", "18763"),
+            *("--model", str(tiny_run.root / "models/model.onnx")),
+        ],
         stderr=subprocess.DEVNULL,
     )
     try:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from pipeline.core.artifacts import EpochRecord, Suggestion
 
-NOISE = 0.01  # a loss that rises by less than 1 % has not risen
+NOISE = 0.05  # a loss that rises by less than 5 % has not risen: epochs differ by chance
 
 STATUS_WORDS = {
     "ok": "The loss falls, then explodes. The suggested rate is as high as a whole training "
@@ -25,11 +25,13 @@ def describe_suggestion(suggestion: Suggestion) -> str:
 
 
 def overfitting_epochs(history: Sequence[EpochRecord]) -> tuple[int, ...]:
-    """Return the epochs in which validation got worse while training improved."""
+    """Return the epochs after the best where validation got worse while training improved."""
+    best = min(range(len(history)), key=lambda i: history[i].valid_loss)
     return tuple(
-        after.epoch
-        for before, after in pairwise(history)
-        if after.train_loss < before.train_loss and _rose(before.valid_loss, after.valid_loss)
+        record.epoch
+        for record in history[best + 1 :]
+        if record.train_loss < history[best].train_loss
+        and _rose(history[best].valid_loss, record.valid_loss)
     )
 
 
@@ -44,6 +46,8 @@ def rising_epochs(history: Sequence[EpochRecord]) -> tuple[int, ...]:
 
 def advise(history: Sequence[EpochRecord]) -> tuple[str, ...]:
     """Return plain sentences on what went wrong in a training and what to try; never empty."""
+    if len(history) < 2:
+        return ("One epoch makes no curve: train for longer.",)
     advice = []
     if epochs := rising_epochs(history):
         advice.append(
@@ -56,7 +60,7 @@ def advise(history: Sequence[EpochRecord]) -> tuple[str, ...]:
             "learned its pictures by heart (overfitting). If that goes on, stop earlier or get "
             "more pictures."
         )
-    if len(history) > 1 and history[-1].kept and not epochs:
+    if history[-1].kept and not epochs:
         advice.append("The last epoch was the best one: training for longer may still help.")
     return tuple(advice) or ("Nothing in these curves calls for a change.",)
 

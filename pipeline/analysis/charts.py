@@ -23,10 +23,9 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Return the position of a value, rounded to a tenth of a pixel."""
-        low, high, value = map(math.log10, (self.low, self.high, value)) if self.log else (
-            self.low, self.high, value
-        )  # fmt: skip
-        share = (value - low) / (high - low)
+        share = (value - self.low) / (self.high - self.low)
+        if self.log:
+            share = math.log(value / self.low) / math.log(self.high / self.low)
         return round(self.start_px + share * (self.end_px - self.start_px), 1)
 
 
@@ -63,6 +62,8 @@ class Flag:
 
     x: float
     text: str
+    low: bool = False
+    """The word stands at the foot, out of the way of a rising curve."""
 
     @property
     def anchor(self) -> str:
@@ -125,11 +126,6 @@ def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Ch
     """Return training and validation loss per epoch, the `shaded` epochs marked."""
     x = _epochs(history)
     y = _y_axis([v for r in history for v in (r.train_loss, r.valid_loss) if math.isfinite(v)])
-    half = 0.5 * (RIGHT - LEFT) / (x.high - x.low)
-    edges = [
-        (max(LEFT, x.at(e) - half), min(RIGHT, x.at(e) + half))
-        for e in sorted(shaded)
-    ]  # fmt: skip
     train = [(r.epoch, r.train_loss) for r in history]
     valid = [(r.epoch, r.valid_loss) for r in history]
     return Chart(
@@ -145,7 +141,7 @@ def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Ch
             _line("validation", "main", valid, x=x, y=y, unit="{:.4f}"),
         ),
         flag=_kept(history, x),
-        shades=tuple((round(left, 1), round(right - left, 1)) for left, right in edges),
+        shades=_stretches(shaded, x),
     )
 
 
@@ -162,11 +158,11 @@ def accuracy_chart(history: Sequence[EpochRecord]) -> Chart:
         x_ticks=_epoch_ticks(history, x),
         y_ticks=_ticks(y),
         lines=(_line("validation", "main", values, x=x, y=y, unit="{:.2f} %"),),
-        flag=_kept(history, x),
+        flag=_kept(history, x, low=True),
     )
 
 
-def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+def nice_ticks(low: float, high: float, *, about: int = 6) -> list[float]:
     """Return round numbers in [low, high], a step of 1, 2 or 5 times a power of ten apart."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
@@ -195,7 +191,7 @@ def _ticks(axis: Axis) -> tuple[Tick, ...]:
 def _decades(axis: Axis) -> tuple[Tick, ...]:
     first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
     values = [10.0**k for k in range(first, last + 1)] or [axis.low, axis.high]
-    return tuple(Tick(at=axis.at(v), text=f"{v:.1g}") for v in values)
+    return tuple(Tick(at=axis.at(v), text=f"{v:g}") for v in values)
 
 
 def _epoch_ticks(history: Sequence[EpochRecord], axis: Axis) -> tuple[Tick, ...]:
@@ -214,9 +210,21 @@ def _line(
     return Line(name=name, style=style, points=_polyline([(d.x, d.y) for d in dots]), dots=dots)
 
 
-def _kept(history: Sequence[EpochRecord], axis: Axis) -> Flag | None:
+def _kept(history: Sequence[EpochRecord], axis: Axis, *, low: bool = False) -> Flag | None:
     kept = [r.epoch for r in history if r.kept]
-    return Flag(x=axis.at(kept[-1]), text=f"kept: epoch {kept[-1]}") if kept else None
+    return Flag(x=axis.at(kept[-1]), text=f"kept: epoch {kept[-1]}", low=low) if kept else None
+
+
+def _stretches(epochs: Collection[int], x: Axis) -> tuple[tuple[float, float], ...]:
+    """Return (x, width) of half an epoch around each epoch, neighbours joined."""
+    joined: list[list[float]] = []
+    for epoch in sorted(epochs):
+        if joined and joined[-1][1] == epoch - 0.5:
+            joined[-1][1] = epoch + 0.5
+        else:
+            joined.append([epoch - 0.5, epoch + 0.5])
+    edges = [(max(LEFT, x.at(a)), min(RIGHT, x.at(b))) for a, b in joined]
+    return tuple((left, round(right - left, 1)) for left, right in edges)
 
 
 def _polyline(points: Sequence[tuple[float, float]]) -> str:

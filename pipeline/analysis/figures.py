@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.artifacts import Predictions, read_json
+from pipeline.core.artifacts import EpochRecord, Predictions, read_json, read_records
 from pipeline.core.errors import ArtifactError
 
 REQUIRED = ("n", "accuracy", "accuracy_low", "accuracy_high", "log_loss", "ece", "brier")
@@ -37,7 +37,7 @@ def read_figures(path: Path, predictions: Predictions) -> Figures:
     content = read_json(path, stage="evaluate")
     try:
         figures = _parsed(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: malformed ({error!r}); run: dvc repro evaluate") from error
     if figures.n != len(predictions.rows) or set(figures.per_class) != set(predictions.classes):
         raise ArtifactError(
@@ -61,9 +61,21 @@ def check_predictions(predictions: Predictions, *, classes: tuple[str, ...], whe
         )
 
 
+def read_history(path: Path) -> list[EpochRecord]:
+    """Read history.csv.
+
+    Raises:
+        ArtifactError: the file is missing or malformed, or has no epoch.
+    """
+    history = read_records(path, EpochRecord, stage="train")
+    if not history:
+        raise ArtifactError(f"{path}: no epochs; run: dvc repro train")
+    return history
+
+
 def percent(fraction: float) -> str:
     """Return a fraction in percent, with two digits: 0.98512 is `98.51 %`."""
-    return f"{100 * fraction:.2f} %"  # a no-break space
+    return f"{100 * fraction:.2f}\N{NO-BREAK SPACE}%"
 
 
 def grouped(number: int) -> str:

@@ -31,7 +31,7 @@ def kernel_panels(weights: Mapping[str, Floats]) -> tuple[KernelPanel, ...]:
     Args:
         weights: parameters by name, in the order of the layers; a kernel is (C_out, C_in, H, W).
     """
-    kernels = {name: w for name, w in weights.items() if w.ndim == 4}
+    kernels = {k: w for k, w in weights.items() if w.ndim == 4 and k.endswith(".weight")}
     names = list(kernels)
     first = next((i for i, name in enumerate(names) if kernels[name].shape[1] == 3), None)
     if first is None:

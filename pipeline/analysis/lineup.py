@@ -1,9 +1,9 @@
 """The test images in a row, from surely wrong to surely right: a histogram made of pictures."""
 
-from collections.abc import Sequence
+import random
 from dataclasses import dataclass
 
-from pipeline.analysis.rankings import draw, is_right
+from pipeline.analysis.ranking import Rows
 from pipeline.core.artifacts import Prediction, Predictions
 
 
@@ -15,41 +15,36 @@ class Column:
     high: float
     """Upper end; belongs to the interval in the last column only."""
     n: int
-    n_wrong: int
-    rows: tuple[Prediction, ...]
-    """A random few of the n, the lowest probability first."""
+    rows: Rows
+    """A random few of the n, the highest probability first."""
 
 
-def prob_of_label(row: Prediction, classes: Sequence[str]) -> float:
-    """Return the probability that the model gave to the true class."""
-    return row.probs[classes.index(row.label)]
-
-
-def line_up(predictions: Predictions, *, columns: int, depth: int, seed: int) -> list[Column]:
-    """Sort all images into `columns` equal intervals of the probability of their true class.
+def line_up(predictions: Predictions, *, columns: int, depth: int, seed: int) -> tuple[Column, ...]:
+    """Return the images by the probability of their true class, in equal intervals over [0, 1].
 
     Args:
         predictions: of one split.
-        columns: number of intervals over [0, 1].
+        columns: how many intervals.
         depth: how many images of each interval are drawn to be shown.
         seed: of that draw.
     """
+    index = {name: k for k, name in enumerate(predictions.classes)}
     binned: list[list[Prediction]] = [[] for _ in range(columns)]
     for row in predictions.rows:
-        prob = prob_of_label(row, predictions.classes)
+        prob = row.probs[index[row.label]]
         binned[min(int(prob * columns), columns - 1)].append(row)  # 1.0 belongs to the last
-    return [
+    draw = random.Random(seed)
+    return tuple(
         Column(
-            low=index / columns,
-            high=(index + 1) / columns,
+            low=k / columns,
+            high=(k + 1) / columns,
             n=len(rows),
-            n_wrong=sum(not is_right(row) for row in rows),
             rows=tuple(
                 sorted(
-                    draw(rows, n=depth, seed=seed),
-                    key=lambda row: (prob_of_label(row, predictions.classes), row.path),
+                    draw.sample(rows, min(depth, len(rows))),
+                    key=lambda row: (-row.probs[index[row.label]], row.path),
                 )
             ),
         )
-        for index, rows in enumerate(binned)
-    ]
+        for k, rows in enumerate(binned)
+    )

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from pipeline.analysis import ranking
 from pipeline.analysis.dataset import samples_per_class
+from pipeline.analysis.lineup import Column, line_up
 from pipeline.analysis.ranking import Rows
 from pipeline.core.artifacts import Predictions, Sample
 
 MAX_PANEL_IMAGES = 200
 """Of one panel with every class; a page of five panels stays below 20 MB."""
 MAX_SAMPLES = 96
+LINE_UP_COLUMNS, LINE_UP_DEPTH = 12, 4
 MAX_GALLERY_EXTRA = 200
 """Wrong images that only the gallery shows."""
 
@@ -46,6 +48,7 @@ class Selection:
 
     samples: Mapping[str, tuple[str, ...]]
     """Paths per class."""
+    line_up: tuple[Column, ...]
     panels: tuple[Panel, ...]
     gallery: Rows
 
@@ -53,7 +56,7 @@ class Selection:
         """Yield the path of each image, repeated where it is shown twice."""
         for paths in self.samples.values():
             yield from paths
-        for row in self.gallery:  # holds the rows of every panel
+        for row in self.gallery:  # holds the rows of the line-up and of every panel
             yield row.path
 
 
@@ -68,20 +71,26 @@ def select(
         per_panel: images of a panel, or of each class where a panel goes by class.
         seed: of every random choice.
     """
+    columns = line_up(predictions, columns=LINE_UP_COLUMNS, depth=LINE_UP_DEPTH, seed=seed)
     panels = _panels(predictions, n=per_panel, seed=seed)
     extra = ranking.wrong_of_every_kind(predictions, n=MAX_GALLERY_EXTRA)
-    shown = [row for panel in panels for row in panel.rows]
+    shown = [row for column in columns for row in column.rows]
+    shown += [row for panel in panels for row in panel.rows]
     classes = predictions.classes[:MAX_SAMPLES]
     n_samples = min(per_panel, max(1, MAX_SAMPLES // len(classes)))
     return Selection(
         samples=samples_per_class(samples, classes, n=n_samples, seed=seed),
+        line_up=columns,
         panels=panels,
         gallery=ranking.without_repeats([*shown, *extra]),
     )
 
 
 def _panels(predictions: Predictions, *, n: int, seed: int) -> tuple[Panel, ...]:
-    per_class = min(n, max(1, MAX_PANEL_IMAGES // len(predictions.classes)))
+    n_classes = len(predictions.classes)
+    per_class = min(n, max(1, MAX_PANEL_IMAGES // n_classes))
+    many = n_classes > MAX_PANEL_IMAGES
+    note = f"The first {MAX_PANEL_IMAGES} of {n_classes} classes." if many else ""
     return (
         Panel(
             title="Right, at random",
@@ -99,14 +108,16 @@ def _panels(predictions: Predictions, *, n: int, seed: int) -> tuple[Panel, ...]
             title="Surest and right, per class",
             text="The pictures that look most like their class to the network.",
             empty="No test image was classified correctly.",
-            **_per_class(ranking.surest_right(predictions, n=per_class)),
+            groups=_per_class(ranking.surest_right(predictions, n=per_class)),
+            note=note,
         ),
         Panel(
             title="Surest and wrong, per class",
             text="Sure, and mistaken: look here for wrong labels and for odd pictures. "
             "Grouped by the class in the label.",
             empty="No test image was misclassified.",
-            **_per_class(ranking.surest_wrong(predictions, n=per_class)),
+            groups=_per_class(ranking.surest_wrong(predictions, n=per_class)),
+            note=note,
         ),
         Panel(
             title="Least sure",
@@ -121,9 +132,8 @@ def _mixed(rows: Rows) -> tuple[Group, ...]:
     return (Group(name="", rows=rows),) if rows else ()
 
 
-def _per_class(ranked: Mapping[str, Rows]) -> dict[str, tuple[Group, ...] | str]:
+def _per_class(ranked: Mapping[str, Rows]) -> tuple[Group, ...]:
     shown = list(ranked.items())[:MAX_PANEL_IMAGES]
-    note = f"The first {len(shown)} of {len(ranked)} classes." if len(shown) < len(ranked) else ""
     if not any(rows for _, rows in shown):
-        return {"groups": (), "note": note}
-    return {"groups": tuple(Group(name=name, rows=rows) for name, rows in shown), "note": note}
+        return ()
+    return tuple(Group(name=name, rows=rows) for name, rows in shown)

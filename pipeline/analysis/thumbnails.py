@@ -49,6 +49,7 @@ def thumbnail(image: Image.Image, *, number: int) -> Thumbnail:
     """Return a copy with sides of at most `SIDE_PX`, in the image's own proportions."""
     small = image.copy()
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    small.info.clear()  # a comment inside a photograph can be larger than its thumbnail
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -36,15 +36,13 @@ def write_archive(path: Path, members: Iterable[tuple[str, str, bytes]]) -> int:
     """Write (path, source, content) members in the order given; return their number.
 
     Raises:
-        ArtifactError: a path is not `class/name`, or is out of order or repeated, or the disk is full.
+        ArtifactError: a path is not `class/name`, out of order or repeated, or the disk is full.
     """
     count, last = 0, ""
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, source, content in members:
             if name <= last or name.count("/") != 1:
-                raise ArtifactError(
-                    f"{path}: {name!r} after {last!r}; expected sorted class/name"
-                )
+                raise ArtifactError(f"{path}: {name!r} after {last!r}; expected sorted class/name")
             info = zipfile.ZipInfo(name, FIXED_DATE)
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.create_system = 3  # Unix, on every platform: equal input gives equal bytes
@@ -70,7 +68,8 @@ class RawArchive:
         except (OSError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path}: {error}; run: dvc repro download") from error
         self.members = tuple(
-            Member(i.filename, i.comment.decode("utf-8", "surrogateescape"), i.file_size)
+            # Names that are not UTF-8 become readable text here: they go into CSV files.
+            Member(i.filename, i.comment.decode("utf-8", "backslashreplace"), i.file_size)
             for i in self._zip.infolist()
         )
 

@@ -16,8 +16,8 @@ class _Yaml12Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  (as the base class has it)
 
 
-# YAML 1.2.2, section 10.3.2 (tag resolution of the core schema), and what DVC's reader takes besides:
-# 0b11 and 1_000.
+# YAML 1.2.2, section 10.3.2 (tag resolution of the core schema), and what DVC's reader takes
+# besides: 0b11 and 1_000.
 _SCALARS = (
     ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),

@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.core.artifacts import Correction
+from pipeline.core.archive import Member
+from pipeline.core.artifacts import Correction, Rejected
 from pipeline.core.errors import ArtifactError, DataError
+from pipeline.data.scan import Scanned
 
 COLUMNS = ["path", "action", "label"]
 ACTIONS = ("relabel", "drop", "keep")
@@ -22,36 +24,73 @@ class Corrections:
     drop: frozenset[str]
     keep: frozenset[str]
 
+    def classes_of(self, members: Iterable[Member]) -> set[str]:
+        """Return the classes that should have images: those of the members that are not dropped."""
+        return {self.relabel.get(m.path, m.label) for m in members if m.path not in self.drop}
 
-def read_corrections(
-    path: Path, *, paths: Collection[str], classes: Collection[str]
-) -> Corrections:
+
+def read_corrections(path: Path, members: Sequence[Member]) -> Corrections:
     """Read and check data/corrections.csv.
 
     Args:
-        path: the file; a spreadsheet's byte order mark and line ends are accepted.
-        paths: the images that exist.
-        classes: the labels that exist.
+        path: the file; a spreadsheet's byte order mark, line ends and blank rows are accepted.
+        members: the images and classes that exist.
 
     Raises:
         ArtifactError: the file is missing or not a CSV of these columns.
         DataError: a row cannot be meant; the message names file and line.
     """
-    relabel: dict[str, str] = {}
-    seen: dict[str, int] = {}
-    actions: dict[str, set[str]] = {action: set() for action in ACTIONS}
+    paths = {member.path for member in members}
+    classes = sorted({member.label for member in members})
+    rows: dict[str, tuple[int, Correction]] = {}
     for line, row in _rows(path):
-        _check(row, where=f"{path}, line {line}", paths=paths, classes=classes)
-        if row.path in seen:
+        where = f"{path}, line {line}"
+        _check(row, where=where, paths=paths, classes=classes)
+        if row.path in rows:
             raise DataError(
-                f"{path}, line {line}: {row.path} stands in line {seen[row.path]} already; "
+                f"{where}: {row.path} stands in line {rows[row.path][0]} already; "
                 "one row an image: remove one of them"
             )
-        seen[row.path] = line
-        actions[row.action].add(row.path)
-        if row.action == "relabel":
-            relabel[row.path] = row.label
-    return Corrections(relabel, frozenset(actions["drop"]), frozenset(actions["keep"]))
+        rows[row.path] = line, row
+    wanted = {
+        action: frozenset(p for p, (_, r) in rows.items() if r.action == action)
+        for action in ACTIONS
+    }
+    relabel = {p: rows[p][1].label for p in sorted(wanted["relabel"])}
+    return Corrections(relabel, wanted["drop"], wanted["keep"])
+
+
+def apply_corrections(
+    images: Sequence[Scanned], corrections: Corrections
+) -> tuple[list[Scanned], list[Rejected]]:
+    """Give images the labels that people gave them, and set aside those that people dropped."""
+    usable = [
+        replace(image, label=corrections.relabel.get(image.path, image.label))
+        for image in images
+        if image.path not in corrections.drop
+    ]
+    dropped = [
+        Rejected(path=i.path, source=i.source, reason="dropped", detail="by data/corrections.csv")
+        for i in images
+        if i.path in corrections.drop
+    ]
+    return usable, dropped
+
+
+def without_effect(corrections: Corrections, rejected: Sequence[Rejected]) -> list[str]:
+    """Return one sentence for each correction of an image that cannot be decoded.
+
+    Args:
+        corrections: what people say.
+        rejected: the images that cannot be decoded.
+    """
+    wanted = corrections.keep | corrections.relabel.keys()
+    return [
+        f"data/corrections.csv: {row.path} stays rejected ({row.reason}: {row.detail}); "
+        "keep and relabel cannot mend an image"
+        for row in rejected
+        if row.path in wanted
+    ]
 
 
 def _check(
@@ -85,9 +124,9 @@ def _rows(path: Path) -> list[tuple[int, Correction]]:
         raise ArtifactError(f"{path}, line 1: found {found}, expected {','.join(COLUMNS)}")
     records = []
     for line, row in rows[1:]:
-        if not row:
-            continue
+        if not any(row):
+            continue  # a blank row, which spreadsheets like to leave
         if len(row) != len(COLUMNS):
             raise ArtifactError(f"{path}, line {line}: {len(row)} columns, expected {len(COLUMNS)}")
-        records.append((line, Correction(path=row[0], action=row[1].strip(), label=row[2])))
+        records.append((line, Correction(path=row[0], action=row[1].strip(), label=row[2].strip())))
     return records

@@ -5,10 +5,12 @@ so adding or removing images moves no other.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import PurePosixPath
 
-from pipeline.core.artifacts import SPLITS
+from pipeline.core.artifacts import SPLITS, Sample
 from pipeline.core.errors import DataError
 from pipeline.data.scan import Scanned
 
@@ -27,32 +29,33 @@ def hash_split(
     """Return the split of each image, by path.
 
     A group's number, uniform in [0, 1), comes from its name and the seed: below `test_fraction` it
-    is for testing, then `valid_fraction` for validation. The fractions hold as a fair draw does.
-    Where chance leaves valid or test without an image, the group nearest to the boundary goes
-    there; where it leaves a class without a training image, that class's highest group trains.
+    is for testing, then `valid_fraction` for validation. The fractions hold as a fair draw does,
+    in every class.
+
+    Chance can leave something empty only in small sets. Then a class without a training image
+    gets its group of the highest number back, and a split without an image takes the group of the
+    lowest number that its class can spare. These few depend on the other images.
 
     Args:
-        images: usable images with their original labels.
+        images: usable images with corrected labels.
         valid_fraction: share for validation.
         test_fraction: share for testing.
         seed: another seed draws anew.
-
     """
     numbers = {group_of(image): _uniform(group_of(image), seed) for image in images}
-    valid_end = test_fraction + valid_fraction
     splits = {
-        group: "test" if u < test_fraction else "valid" if u < valid_end else "train"
-        for group, u in numbers.items()
+        group: _split_of(number, valid_fraction=valid_fraction, test_fraction=test_fraction)
+        for group, number in numbers.items()
     }
-    for name, fraction, start in (
-        ("test", test_fraction, 0.0),
-        ("valid", valid_fraction, test_fraction),
-    ):
-        if fraction > 0 and name not in splits.values():
-            donors = [group for group, split in splits.items() if split == "train"]
-            if donors:
-                splits[min(donors, key=lambda g: (abs(numbers[g] - start), g))] = name
-    _train_every_class(images, splits, numbers)
+    # By the folder first: a corrected label must not move the image that it corrects.
+    classes = [*_groups_by(images, "folder"), *_groups_by(images, "label")]
+    for groups in classes:
+        if all(splits[group] != "train" for group in groups):
+            splits[max(groups, key=lambda g: (numbers[g], g))] = "train"
+    for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
+        spare = _spare(classes, splits)
+        if fraction > 0 and spare and name not in splits.values():
+            splits[min(spare, key=lambda g: (numbers[g], g))] = name
     return {image.path: splits[group_of(image)] for image in images}
 
 
@@ -78,30 +81,74 @@ def given_split(
         test_fraction=0.0 if "test" in present else test_fraction,
         seed=seed,
     )
-    return {path: drawn.get(path, split) for path, split in given.items()}
+    return _whole_groups(images, {path: drawn.get(path, split) for path, split in given.items()})
 
 
-def require_all_splits(splits: Mapping[str, str]) -> None:
-    """Check that each of train, valid and test has an image.
+def to_samples(images: Sequence[Scanned], splits: Mapping[str, str]) -> list[Sample]:
+    """Return the rows of data/split.csv, sorted by path.
+
+    Args:
+        images: usable images with corrected labels.
+        splits: the split of each, by path.
 
     Raises:
-        DataError: one has none.
+        DataError: a split has no image, or a class no training image.
     """
     for name in SPLITS:
         if name not in splits.values():
             raise DataError(
                 f"the {name} split is empty: {len(splits)} usable images are too few; "
-                "add images to data.source, or raise its fraction in section split"
+                "add images to data.source"
             )
+    trained = {image.label for image in images if splits[image.path] == "train"}
+    for label in sorted({image.label for image in images} - trained):
+        raise DataError(
+            f"class {label!r} has no training image; "
+            "add some to data.source, or set split.keep_given: false"
+        )
+    return [_sample(image, splits[image.path]) for image in sorted(images, key=attrgetter("path"))]
 
 
-def _train_every_class(
-    images: Sequence[Scanned], splits: dict[str, str], numbers: Mapping[str, float]
-) -> None:
-    for label in sorted({image.label for image in images}):
-        groups = {group_of(image) for image in images if image.label == label}
-        if not any(splits[group] == "train" for group in groups):
-            splits[max(groups, key=lambda g: (numbers[g], g))] = "train"
+def _sample(image: Scanned, split: str) -> Sample:
+    return Sample(
+        path=image.path,
+        label=image.label,
+        split=split,
+        sha256=image.sha256,
+        width=image.width,
+        height=image.height,
+        group=group_of(image),
+        source=image.source,
+    )
+
+
+def _groups_by(images: Sequence[Scanned], attribute: str) -> list[set[str]]:
+    """Return the groups of each class, in the order of the class names."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        groups[getattr(image, attribute)].add(group_of(image))
+    return [groups[name] for name in sorted(groups)]
+
+
+def _spare(classes: Sequence[set[str]], splits: Mapping[str, str]) -> set[str]:
+    """Return the training groups without which every class still has one."""
+    training = {group for group, split in splits.items() if split == "train"}
+    return training - {g for groups in classes if len(groups & training) == 1 for g in groups}
+
+
+def _whole_groups(images: Sequence[Scanned], splits: dict[str, str]) -> dict[str, str]:
+    """Give a divided group to training: what was trained on must not be tested on."""
+    first: dict[str, str] = {}
+    for image in images:
+        group = group_of(image)
+        first[group] = min(first.get(group, "test"), splits[image.path], key=SPLITS.index)
+    return {image.path: first[group_of(image)] for image in images}
+
+
+def _split_of(number: float, *, valid_fraction: float, test_fraction: float) -> str:
+    if number < test_fraction:
+        return "test"
+    return "valid" if number < test_fraction + valid_fraction else "train"
 
 
 def _uniform(group: str, seed: int) -> float:

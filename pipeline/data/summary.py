@@ -1,40 +1,40 @@
 """What the data set is made of, in numbers and in warnings."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.artifacts import SPLITS, Rejected, Sample
 from pipeline.core.errors import DataError
+from pipeline.data.scan import Scanned
 
 FEW_IMAGES = 10
 IMBALANCE = 10
 
 
-def require_classes(samples: Sequence[Sample], *, labels: Sequence[str]) -> None:
+def require_usable(images: Sequence[Scanned], *, expected: Collection[str]) -> None:
     """Check that there is something to tell apart.
 
     Args:
-        samples: the usable images.
-        labels: the class of every member of the archive, usable or not.
+        images: usable images with corrected labels.
+        expected: the classes that should have one.
 
     Raises:
         DataError: no usable image, a class without one, or a single class.
     """
-    if not samples:
+    if not images:
+        raise DataError("no image is usable; data/rejected.csv says why, one row each")
+    classes = {image.label for image in images}
+    for label in sorted(set(expected) - classes):
         raise DataError(
-            f"none of {len(labels)} images is usable; data/rejected.csv says why, one row each"
+            f"class {label!r} has no usable image; "
+            "data/rejected.csv says why: mend its images or remove the class"
         )
-    usable = {sample.label for sample in samples}
-    for label in sorted(set(labels) - usable):
+    if len(classes) < 2:
         raise DataError(
-            f"class {label!r} has no usable image; data/rejected.csv says why: mend or remove it"
-        )
-    if len(usable) < 2:
-        raise DataError(
-            f"only one class, {next(iter(usable))!r}; a classifier needs two or more: "
+            f"only one class, {min(classes)!r}; a classifier needs two or more: "
             "data.source should hold one folder of images a class"
         )
 
@@ -69,3 +69,14 @@ def warnings_about(samples: Sequence[Sample]) -> list[str]:
             "accuracy says little about the small class, see its recall"
         )
     return found
+
+
+def in_words(samples: Sequence[Sample], rejected: Sequence[Rejected]) -> str:
+    """Return in one line how many images each split got and how many were rejected."""
+    per_split = Counter(sample.split for sample in samples)
+    splits = ", ".join(f"{s} {per_split[s]} ({per_split[s] / len(samples):.1%})" for s in SPLITS)
+    reasons = Counter(row.reason for row in rejected)
+    why = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+    return f"{len(samples)} images: {splits}; {len(rejected)} rejected" + (
+        f": {why}" if why else ""
+    )

@@ -4,28 +4,26 @@
 `spec.json` the class names and the preprocessing that was applied.
 """
 
-import csv
-import io
-import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.archive import RawArchive
-from pipeline.core.artifacts import SPLITS, Sample, write_csv
+from pipeline.core.artifacts import SPLITS, Sample, read_json, read_records, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.errors import ArtifactError, DataError, ImageError
+from pipeline.core.workers import map_archive
 from pipeline.imaging.preprocess import Pixels, pixels_from_bytes
 from pipeline.imaging.spec import PreprocessSpec
 
-CHUNK_IMAGES = 256
-MIN_IMAGES_FOR_PROCESSES = 200  # below that, starting processes takes longer than the work
+CURE = "run: dvc repro pack"
+PART_IMAGES = 200  # fewer are packed sooner than a process starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +52,27 @@ class Packed:
     test: PackedSplit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedRow:
+    """Which image a row of the array shows."""
+
+    path: str
+    label: str
+
+
 def read_packed(folder: Path) -> Packed:
     """Open the arrays without reading them.
 
     Raises:
         ArtifactError: a file is missing, malformed or does not fit the others.
     """
+    spec = read_json(folder / "spec.json", stage="pack")
     try:
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         classes = tuple(map(str, spec["classes"]))
         preprocess = PreprocessSpec(**spec["preprocess"])
-        splits = [_read_split(folder, name, classes, preprocess.size_px) for name in SPLITS]
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{error.filename}: not found; run: dvc repro pack") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"{folder}: malformed ({detail}); run: dvc repro -f pack") from error
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder}/spec.json: malformed ({error!r}); {CURE}") from error
+    splits = [_read_split(folder, name, classes, preprocess.size_px) for name in SPLITS]
     return Packed(classes, preprocess, *splits)
 
 
@@ -90,22 +93,23 @@ def write_packed(
         DataError: an image cannot be decoded, though split could.
         ArtifactError: the archive lacks an image, or the disk is full.
     """
+    unknown = {sample.split for sample in samples} - set(SPLITS)
+    if unknown:
+        raise ArtifactError(f"data/split.csv: split {min(unknown)!r}; run: dvc repro split")
     temporary = folder.with_name(f".tmp-{folder.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        for split in SPLITS:
-            rows = [sample for sample in samples if sample.split == split]
-            write_csv(
-                temporary / f"{split}.csv", ("path", "label"), [(s.path, s.label) for s in rows]
-            )
+        for name in SPLITS:
+            rows = [PackedRow(path=s.path, label=s.label) for s in samples if s.split == name]
+            write_records(temporary / f"{name}.csv", rows, PackedRow)
             _write_pixels(
-                temporary / f"{split}.npy",
-                archive_path,
-                [sample.path for sample in rows],
-                spec,
-                workers,
-                on_progress,
+                temporary / f"{name}.npy",
+                [row.path for row in rows],
+                archive_path=archive_path,
+                spec=spec,
+                workers=workers,
+                on_progress=on_progress,
             )
         classes = sorted({sample.label for sample in samples})
         write_json(temporary / "spec.json", {"classes": classes, "preprocess": asdict(spec)})
@@ -118,62 +122,76 @@ def write_packed(
 
 
 def _read_split(folder: Path, name: str, classes: tuple[str, ...], size_px: int) -> PackedSplit:
-    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(io.StringIO(file.read(), newline=""), strict=True))[1:]
+    rows = read_records(folder / f"{name}.csv", PackedRow, stage="pack")
     index = {class_name: k for k, class_name in enumerate(classes)}
-    labels = np.array([index[label] for _, label in rows], dtype=np.int64)
-    # A memory map cannot be empty; an empty array is as good.
-    pixels = np.load(folder / f"{name}.npy", mmap_mode="r" if rows else None)
-    expected = (len(rows), size_px, size_px, 3)
-    if pixels.shape != expected or pixels.dtype != np.uint8:
-        raise ValueError(
-            f"{name}.npy holds {pixels.dtype} {pixels.shape}, expected uint8 {expected}"
+    for row in rows:
+        if row.label not in index:
+            raise ArtifactError(f"{folder}/{name}.csv: unknown class {row.label!r}; {CURE}")
+    pixels = _open_pixels(folder / f"{name}.npy", shape=(len(rows), size_px, size_px, 3))
+    labels = np.array([index[row.label] for row in rows], dtype=np.int64)
+    return PackedSplit(pixels, labels, tuple(row.path for row in rows))
+
+
+def _open_pixels(path: Path, *, shape: tuple[int, ...]) -> Pixels:
+    try:
+        # A memory map cannot be empty; an empty array is as good.
+        pixels: Pixels = np.lib.format.open_memmap(path, mode="r") if shape[0] else np.load(path)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: not found; {CURE}") from error
+    except (OSError, ValueError, EOFError) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise ArtifactError(f"{path}: malformed ({detail}); {CURE}") from error
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        raise ArtifactError(
+            f"{path}: holds {pixels.dtype} {pixels.shape}, expected uint8 {shape}; {CURE}"
         )
-    return PackedSplit(pixels, labels, tuple(path for path, _ in rows))
+    return pixels
 
 
 def _write_pixels(
     target: Path,
+    paths: Sequence[str],
+    *,
     archive_path: Path,
-    paths: list[str],
     spec: PreprocessSpec,
     workers: int,
     on_progress: Callable[[int], None],
 ) -> None:
-    shape = (len(paths), spec.size_px, spec.size_px, 3)
-    if not paths:
-        np.save(target, np.empty(shape, np.uint8))
-        return
-    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).flush()
-    chunks = [
-        (archive_path, target, start, paths[start : start + CHUNK_IMAGES], spec)
-        for start in range(0, len(paths), CHUNK_IMAGES)
+    _allocate(target, shape=(len(paths), spec.size_px, spec.size_px, 3))
+    parts = [
+        (start, paths[start : start + PART_IMAGES]) for start in range(0, len(paths), PART_IMAGES)
     ]
-    for n_images in _results(chunks, workers if len(paths) >= MIN_IMAGES_FOR_PROCESSES else 1):
+    pack = partial(_pack_part, target=target, spec=spec)
+    for n_images in map_archive(pack, parts, archive_path=archive_path, workers=workers):
         on_progress(n_images)
 
 
-def _results(
-    chunks: list[tuple[Path, Path, int, list[str], PreprocessSpec]], workers: int
-) -> Iterator[int]:
-    if workers == 1:
-        yield from map(_pack_chunk, chunks)
+def _allocate(target: Path, *, shape: tuple[int, ...]) -> None:
+    """Make a .npy file of zeros; raises OSError if the disk cannot hold it.
+
+    Writing to a memory map of a file with holes on a full disk would kill the process (SIGBUS).
+    """
+    if not shape[0]:
+        np.save(target, np.empty(shape, np.uint8))  # a memory map cannot be empty
         return
-    # Not fork: a forked child would share locks of threads that do not exist in it.
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-        yield from pool.map(_pack_chunk, chunks)
+    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with target.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
 
 
-def _pack_chunk(chunk: tuple[Path, Path, int, list[str], PreprocessSpec]) -> int:
-    """Decode one chunk straight into its rows of the file."""
-    archive_path, target, start, paths, spec = chunk
+def _pack_part(
+    archive: RawArchive, part: tuple[int, Sequence[str]], *, target: Path, spec: PreprocessSpec
+) -> int:
+    """Decode some images straight into their rows of the file; return how many."""
+    start, paths = part
     pixels = np.load(target, mmap_mode="r+")
-    with RawArchive(archive_path) as archive:
-        for row, path in enumerate(paths, start):
-            try:
-                pixels[row] = pixels_from_bytes(archive.read(path), spec)
-            except ImageError as error:
-                raise DataError(
-                    f"{archive_path}: {path}: {error}; run: dvc repro -f split"
-                ) from None
+    for row, path in enumerate(paths, start):
+        try:
+            pixels[row] = pixels_from_bytes(archive.read(path), spec)
+        except ImageError as error:
+            # A DataError with one argument: ImageError does not survive the way between processes.
+            raise DataError(
+                f"{path}: cannot be decoded, though split could ({error}); run: dvc repro split"
+            ) from None
     return len(paths)

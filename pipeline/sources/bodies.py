@@ -1,10 +1,13 @@
 """Whole animals in four poses, with the head around the origin; one unit is its radius."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.sources.canvas import Canvas, ellipse, path, ribbon, smooth, symmetric
-from pipeline.sources.heads import SIDES, cat_front, cat_profile, dog_front, dog_profile, nodding
+from pipeline.sources.cats import cat_front, cat_profile
+from pipeline.sources.dogs import dog_front, dog_profile
+from pipeline.sources.heads import SIDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +24,13 @@ class Pose:
     """Centre and radii of the shadow on the ground."""
 
 
+def _nodding(c: Canvas, *, degrees: float) -> Canvas:
+    """Return the canvas with the head tilted by up to `degrees` either way."""
+    return c.placed(0, 0, tilt=math.radians(float(c.rng.uniform(-degrees, degrees))))
+
+
 def _head(c: Canvas, species: str, *, degrees: float) -> None:
-    c = nodding(c, degrees=degrees)
+    c = _nodding(c, degrees=degrees)
     if species == "cat":
         cat_front(c)
     else:
@@ -126,7 +134,7 @@ def standing(c: Canvas, species: str) -> None:
         _head(c, species, degrees=10)
     else:
         _collar(c, -0.1, 0.84, half=0.6, tilt=-0.3)
-        (cat_profile if species == "cat" else dog_profile)(nodding(c, degrees=12))
+        (cat_profile if species == "cat" else dog_profile)(_nodding(c, degrees=12))
 
 
 def lying(c: Canvas, species: str) -> None:
@@ -154,26 +162,26 @@ def lying(c: Canvas, species: str) -> None:
 
 
 POSES = (
-    Pose(name="portrait", paint=portrait, box=(-1.3, -1.6, 1.3, 1.6), fill=(0.7, 1.05)),
+    Pose(name="portrait", paint=portrait, box=(-1.3, -1.6, 1.3, 1.6), fill=(0.75, 1.1)),
     Pose(
         name="sitting",
         paint=sitting,
         box=(-1.5, -1.6, 1.5, 3.3),
-        fill=(0.75, 1.05),
+        fill=(0.85, 1.1),
         shadow=(0.0, 3.1, 1.5, 0.28),
     ),
     Pose(
         name="standing",
         paint=standing,
         box=(-3.4, -1.5, 1.5, 3.3),
-        fill=(0.8, 1.1),
+        fill=(0.86, 1.12),
         shadow=(-1.5, 3.15, 2.0, 0.26),
     ),
     Pose(
         name="lying",
         paint=lying,
         box=(-3.0, -1.5, 1.3, 1.9),
-        fill=(0.8, 1.1),
+        fill=(0.86, 1.12),
         shadow=(-0.9, 1.75, 2.4, 0.26),
     ),
 )

@@ -46,24 +46,26 @@ def _circle(n: int = 28) -> Points:
 
 def smooth(*points: XY) -> Points:
     """Return a closed curve through `points`."""
-    return _basis(len(points), closed=True) @ np.array(points)
+    curve: Points = _basis(len(points), closed=True) @ np.array(points)
+    return curve
 
 
 def path(*points: XY) -> Points:
     """Return an open curve through `points`."""
-    return _basis(len(points), closed=False) @ np.array(points)
+    curve: Points = _basis(len(points), closed=False) @ np.array(points)
+    return curve
 
 
 def symmetric(*points: XY) -> Points:
-    """Return a closed curve through `points`, the right half from top to bottom, and their mirror."""
+    """Return a closed curve through `points`, its right half from the top down, and mirrored."""
     left = [(-x, y) for x, y in reversed(points) if x != 0]
     return smooth(*points, *left)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, *, tilt: float = 0.0) -> Points:
     """Return an ellipse around (x, y), turned clockwise by `tilt` radians."""
-    points: Points = _circle() * (rx, ry) @ _turn(tilt).T + (x, y)
-    return points
+    outline: Points = _circle() * (rx, ry) @ _turn(tilt).T + (x, y)
+    return outline
 
 
 def ribbon(points: Sequence[XY], *, start: float, end: float) -> Points:

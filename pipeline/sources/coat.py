@@ -34,6 +34,12 @@ PINK: Color = (226, 158, 152)
 WHITE: Color = (250, 247, 240)
 
 
+GREENS: tuple[Color, ...] = (
+    (112, 146, 76), (84, 120, 72), (150, 158, 86), (186, 168, 112), (140, 150, 140),
+    (226, 230, 234),
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coat:
     """The colours of one animal. None of them says which species wears it."""
@@ -65,6 +71,17 @@ def jitter(color: Color, rng: np.random.Generator, *, amount: int) -> Color:
         for channel, move in zip(color, rng.integers(-amount, amount + 1, 3), strict=True)
     )
     return r, g, b
+
+
+def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, amount: int = 18) -> Color:
+    """Return a colour near one of `colors`."""
+    return jitter(colors[rng.integers(len(colors))], rng, amount=amount)
+
+
+def any_color(rng: np.random.Generator) -> Color:
+    """Return a colour that is neither black nor white."""
+    r, g, b = rng.integers(36, 232, 3)
+    return int(r), int(g), int(b)
 
 
 def random_coat(rng: np.random.Generator) -> Coat:
@@ -133,11 +150,13 @@ def _blots(
 ) -> None:
     angles = np.arange(9) * (2 * np.pi / 9)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    for x in np.arange(0, size[0] + spacing, spacing):
-        for y in np.arange(0, size[1] + spacing, spacing):
-            middle = (x, y) + rng.uniform(-0.4, 0.4, 2) * spacing
-            reach = radius * rng.uniform(0.6, 1.2) * rng.uniform(0.75, 1.2, (9, 1))
-            draw.polygon((middle + circle * reach).ravel().tolist(), fill=color)
+    x, y = (np.arange(0, side + spacing, spacing) for side in size)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
+    n = len(grid)
+    middles = grid + rng.uniform(-0.4, 0.4, (n, 1, 2)) * spacing
+    reach = radius * rng.uniform(0.6, 1.2, (n, 1, 1)) * rng.uniform(0.75, 1.2, (n, 9, 1))
+    for blot in (middles + circle * reach).reshape(n, 18).tolist():
+        draw.polygon(blot, fill=color)
 
 
 def _strands(
@@ -147,9 +166,9 @@ def _strands(
     rng: np.random.Generator,
     unit_px: float,
 ) -> None:
-    n, length = 150, 0.11 * unit_px
+    n, length = 120, 0.11 * unit_px
     start = rng.uniform(0, 1, (n, 2)) * size
     end = start + rng.uniform(-0.4, 0.4, (n, 2)) * length + (0, length)
-    tones = mix(coat.ground, coat.line, 0.16), mix(coat.ground, (255, 250, 240), 0.18)
+    tones = mix(coat.ground, coat.line, 0.16), mix(coat.ground, WHITE, 0.18)
     for k, xy in enumerate(np.concatenate([start, end], axis=1).tolist()):
         draw.line(xy, fill=tones[k % 2], width=max(1, round(0.025 * unit_px)))

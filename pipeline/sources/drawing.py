@@ -10,7 +10,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from pipeline.sources.bodies import POSES, Pose
 from pipeline.sources.canvas import Canvas, ellipse
 from pipeline.sources.coat import fur_sheet, random_coat
-from pipeline.sources.scenery import background, obstruct
+from pipeline.sources.obstacles import obstruct
+from pipeline.sources.scenery import background
 
 Species = Literal["cat", "dog"]
 SPECIES: tuple[Species, ...] = ("cat", "dog")
@@ -45,7 +46,8 @@ def draw_animal(
 
 
 def _random_size(rng: np.random.Generator) -> tuple[int, int]:
-    long = int(rng.integers(round(MIN_SIDE_PX * 1.25), MAX_SIDE_PX + 1))
+    least = round(1.25 * MIN_SIDE_PX)
+    long = least + int((MAX_SIDE_PX + 1 - least) * rng.random() ** 1.5)  # more small than large
     short = int(rng.integers(max(MIN_SIDE_PX, math.ceil(long / MAX_ASPECT)), long + 1))
     return (long, short) if rng.random() < 0.5 else (short, long)
 
@@ -77,7 +79,7 @@ def _scene(size: tuple[int, int], pose: Pose, canvas: Canvas) -> Image.Image:
         shade = Image.new("L", small)
         ImageDraw.Draw(shade).polygon(outline.ravel().tolist(), fill=96)
         scene.paste((20, 16, 24), mask=shade)
-    return scene.resize(size, Image.Resampling.BICUBIC)
+    return scene.resize(size, Image.Resampling.BILINEAR)
 
 
 def _placement(
@@ -96,7 +98,8 @@ def _placement(
     room = np.maximum(np.array(size) - scale * np.array([right - left, bottom - top]), 0)
     slack = 0.5 * room + 0.07 * np.array(size)
     target = np.array(size) / 2 + rng.uniform(-1, 1, 2) * slack
-    return linear, target - linear @ middle
+    inside = 0.85 * scale  # the head may touch an edge, but not leave by it
+    return linear, np.clip(target - linear @ middle, inside, np.array(size) - inside)
 
 
 def _photograph(image: Image.Image, rng: np.random.Generator) -> Image.Image:

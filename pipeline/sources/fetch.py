@@ -146,7 +146,8 @@ class _Download:
                 f"{self._remote.name}: the server offers {total} bytes, expected {expected}"
             )
         path = partial_path(self._folder, self._remote.url, _version(response, total))
-        if status == 416 and partial and total == done:
+        unsaid = not {"etag", "last-modified"} & set(response.headers)
+        if status == 416 and partial and total == done and (partial == path or unsaid):
             return partial  # nothing is missing
         if status == 206 and partial == path and start == done:
             self._append(response, path, done, total)

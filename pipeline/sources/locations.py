@@ -7,8 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipeline.core.errors import DataError
+from pipeline.sources.listing import described
 
 SYNTHETIC = "synthetic"
+
+# `user:password@` at the start of any part of a path: a mistyped URL is taken for a path.
+_LOGIN = re.compile(r"[^/\s]+:[^/]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +70,11 @@ def locate(source: str, *, root: Path) -> Path | Remote:
         return _existing(_file_url_path(source), source, root=root)
     if scheme.lower() not in ("http", "https"):
         raise DataError(f"data.source: {scheme}:// is not understood; use http, https or file")
-    try:
-        if not urlsplit(source).hostname:
-            raise ValueError("no host name")
-    except ValueError as error:
-        raise DataError(f"data.source: not a URL ({error})") from error
+    if not _has_host(source):
+        raise DataError(  # without the text, which may hold a password
+            "data.source: not a URL: expected http(s)://host/path or http(s)://host:port/path; "
+            "special characters in a password are written as %XX"
+        )
     return Remote(url=source)
 
 
@@ -83,26 +87,37 @@ def repository_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or Path.cwd())
 
 
+def _has_host(url: str) -> bool:
+    """Tell whether a URL names a host, and a port that is a number if it names one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _file_url_path(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise DataError(
-            f"data.source: {url}: a file URL has three slashes: file:///folder/file.zip"
-        )
-    return Path(unquote(parts.path, errors="surrogateescape"))
+    # Not urlsplit: in the path of a file, `?` and `#` are often meant as they stand.
+    host, slash, path = url.partition("://")[2].partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise DataError("data.source: a file URL has three slashes: file:///folder/file.zip")
+    return Path(unquote(f"/{path}", errors="surrogateescape"))
 
 
 def _existing(path: Path, source: str, *, root: Path) -> Path:
     place = root / path
+    shown_source, shown_place = _LOGIN.sub("***@", source), _LOGIN.sub("***@", str(place))
     try:
         found = place.is_file() or place.is_dir()
     except (OSError, ValueError) as error:  # too long, no permission, a NUL in it
-        raise DataError(f"data.source: {source[:80]!r}: {error}") from error
+        raise DataError(f"data.source: {shown_source[:80]!r}: {described(error)}") from error
     if found:
         return place
     if os.path.lexists(place):
-        raise DataError(f"data.source: {place} is neither a file nor a folder that can be read")
+        raise DataError(
+            f"data.source: {shown_place} is neither a file nor a folder that can be read"
+        )
     raise DataError(
-        f"data.source: {source!r} is neither a preset ({', '.join((SYNTHETIC, *PRESETS))}) "
-        f"nor an existing path ({place})"
+        f"data.source: {shown_source!r} is neither a preset ({', '.join((SYNTHETIC, *PRESETS))}) "
+        f"nor an existing path ({shown_place})"
     )

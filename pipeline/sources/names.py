@@ -13,7 +13,7 @@ IMAGE_SUFFIXES = tuple(
     for word in ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic")
 )
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
-TEXT_SUFFIXES = (".txt", ".csv", ".md")
+NOTE_SUFFIXES = (".txt", ".csv", ".md", ".json", ".db")
 
 # Control characters, line separators, text direction overrides, lone surrogates (bytes that are
 # not UTF-8) and the two slashes.
@@ -33,7 +33,7 @@ def is_system_file(parts: tuple[str, ...]) -> bool:
 
 def is_note(parts: tuple[str, ...]) -> bool:
     """Tell whether a file is a readme, a table or a licence that lies among the images."""
-    return parts[-1].lower().endswith(TEXT_SUFFIXES)
+    return parts[-1].lower().endswith(NOTE_SUFFIXES)
 
 
 def has_image_suffix(name: str) -> bool:

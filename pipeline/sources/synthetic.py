@@ -1,4 +1,4 @@
-"""The default data set: drawn cats and dogs, with the faults of real collections planted on purpose."""
+"""The default data set: drawn cats and dogs, with planted faults as real ones have them."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -23,10 +23,10 @@ QUALITIES = (40, 95)  # of the JPEG files, from and to
 IMAGES_PER_JOB = 24
 
 Change = Literal[
-    "none", "requality", "mirror", "resize", "crop",
+    "none", "encode again", "mirror", "resize", "crop",
     "truncated", "empty", "text", "garbage", "wrong magic",
 ]  # fmt: skip
-NEAR: tuple[Change, ...] = ("requality", "mirror", "resize", "crop")
+NEAR: tuple[Change, ...] = ("encode again", "mirror", "resize", "crop")
 BROKEN: tuple[Change, ...] = ("truncated", "empty", "text", "garbage", "wrong magic")
 
 
@@ -39,7 +39,7 @@ class Planted:
     exact_duplicates: tuple[tuple[str, str], ...]
     """(original, copy): equal bytes."""
     near_duplicates: tuple[tuple[str, str], ...]
-    """(original, variant): encoded again, mirrored, resized by a few percent, or lightly cropped."""
+    """(original, variant): encoded again, mirrored, slightly resized or cropped."""
     broken: tuple[str, ...]
     """Files that cannot be decoded."""
 
@@ -78,15 +78,23 @@ def synthetic_images(
         raise DataError(f"synthetic images: expected at least {MIN_IMAGES}, got {n_images}")
     if workers < 1:
         raise DataError(f"synthetic images: expected at least 1 worker, got {workers}")
-    pictures, planted = _plan(n_images, np.random.default_rng((seed, n_images)))
+    pictures, planted = plan(n_images, np.random.default_rng((seed, n_images)))
     contents = with_progress(
         _render_all(pictures.values(), seed=seed, workers=workers), "draw", total=n_images
     )
     return list(zip(pictures, contents, strict=True)), planted
 
 
-def _plan(n_images: int, rng: np.random.Generator) -> tuple[dict[str, Picture], Planted]:
-    """Decide which file shows what."""
+def plan(n_images: int, rng: np.random.Generator) -> tuple[dict[str, Picture], Planted]:
+    """Decide which file shows what.
+
+    Args:
+        n_images: files in total.
+        rng: decides where the faults go.
+
+    Returns:
+        A picture for each name, sorted by name, and the faults among them.
+    """
     pictures = _clean(n_images)
     free = _shuffled(list(pictures), rng)
     swapped = _take(free, max(1, round(SWAPPED_FRACTION * n_images)))

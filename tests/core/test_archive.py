@@ -10,7 +10,7 @@ from pipeline.core.errors import ArtifactError
 
 def test_members_survive_with_their_sources(tmp_path):
     path = tmp_path / "raw.zip"
-    rows = [("cat/1.jpg", "train/cat.1.jpg", b"one"), ("dög/é 2.jpg", "x\udcff.jpg", b"")]
+    rows = [("cat/1.jpg", "train/cat.1.jpg", b"one"), ("dög/é 2.jpg", "tést/x.jpg", b"")]
     assert write_archive(path, rows) == 2
     with RawArchive(path) as archive:
         found = [(m.path, m.source, archive.read(m.path)) for m in archive.members]
@@ -24,6 +24,12 @@ def test_equal_input_gives_equal_bytes_stored(tmp_path):
     write_archive(tmp_path / "2.zip", rows)
     assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
     assert {i.compress_type for i in zipfile.ZipFile(tmp_path / "1.zip").infolist()} == {0}
+
+
+def test_a_source_name_that_is_not_utf8_becomes_readable_text(tmp_path):
+    write_archive(tmp_path / "raw.zip", [("a/1", "x\udcff.jpg", b"")])
+    with RawArchive(tmp_path / "raw.zip") as archive:
+        assert archive.members[0].source == "x\\xff.jpg"
 
 
 @pytest.mark.parametrize("names", [["b/1", "a/1"], ["a/1", "a/1"], ["a"], ["a/b/c"]])

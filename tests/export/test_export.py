@@ -91,7 +91,7 @@ def test_exporting_twice_gives_the_same_bytes(model, content):
 
 
 def test_an_opset_that_the_exporter_does_not_know_gives_one_line(model):
-    with pytest.raises(ExportError, match="exports it to opset .*, not 99") as caught:
+    with pytest.raises(ExportError, match=r"exports it to opset .*, not 99") as caught:
         to_onnx(model, SPEC, opset=99, metadata={})
     assert "\n" not in str(caught.value)
 
@@ -117,7 +117,5 @@ def test_torchvisions_networks_agree_too(arch, tmp_path, pixels):
     path = tmp_path / "model.onnx"
     write_bytes(path, to_onnx(model, spec, opset=20, metadata={}))
     write_sha256(path)
-    parity = measure_parity(
-        model, OnnxClassifier(path, device="cpu"), pixels, PATHS, compute=CPU
-    )
+    parity = measure_parity(model, OnnxClassifier(path, device="cpu"), pixels, PATHS, compute=CPU)
     assert parity.max_prob_diff < 1e-5

@@ -29,10 +29,11 @@ def flat_png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
 
-    data = zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF", "JPEG"])
@@ -125,6 +126,13 @@ def test_a_jpeg_cut_anywhere_is_refused_or_was_complete():
             decode(content[:length])
 
 
+def outcome(content):
+    try:
+        return decode(content).mode
+    except ImageError as error:
+        return error.reason
+
+
 def test_random_damage_never_raises_anything_else():
     rng = np.random.default_rng(0)
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
@@ -133,7 +141,4 @@ def test_random_damage_never_raises_anything_else():
             damaged = bytearray(content)
             for position in rng.integers(0, len(content), 5):
                 damaged[position] = rng.integers(256)
-            try:
-                assert decode(bytes(damaged)).mode == "RGB"
-            except ImageError as error:
-                assert error.reason in REASONS
+            assert outcome(bytes(damaged)) in {"RGB", *REASONS}

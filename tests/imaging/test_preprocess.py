@@ -30,13 +30,13 @@ def test_a_geometry_of_another_version_is_refused():
 
 
 def test_a_spec_survives_its_json():
-    spec = ModelSpec(
-        arch="compact", classes=("cat", "d'ög"), preprocess=PreprocessSpec(size_px=80)
-    )
+    spec = ModelSpec(arch="compact", classes=("cat", "d'ög"), preprocess=PreprocessSpec(size_px=80))
     assert spec_from_json(spec.to_json(), where="m") == spec
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"arch": 1, "classes": [], "preprocess": {"x": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"arch": 1, "classes": [], "preprocess": {"x": 1}}']
+)
 def test_a_foreign_spec_is_refused(text):
     with pytest.raises(ArtifactError, match=r"^m: not a model of this pipeline"):
         spec_from_json(text, where="m")

@@ -56,11 +56,11 @@ def test_the_same_seed_and_epoch_give_the_same_batches_others_do_not():
 
 def test_torch_and_numpy_global_randomness_is_not_touched():
     torch.manual_seed(3)
-    np.random.seed(3)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
     epoch_of(numbered(40), augmentation=FULL)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before[1])
 
 
 def test_without_crop_flip_or_scaling_pixels_are_unchanged():

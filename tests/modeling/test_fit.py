@@ -91,9 +91,7 @@ class Constant(nn.Module):
 
 def test_losses_are_mean_cross_entropies(train_split, valid_split, cpu):
     recipe = dataclasses.replace(RECIPE, optimizer="sgd", lr=1e-12, epochs=1)
-    (result,) = fit(
-        Constant(), train_split, valid_split, recipe, epochs=range(1, 2), compute=cpu
-    )
+    (result,) = fit(Constant(), train_split, valid_split, recipe, epochs=range(1, 2), compute=cpu)
     assert result.train_loss == pytest.approx(0.6931472, abs=1e-6)  # ln 2
     assert result.valid_loss == pytest.approx(0.6931472, abs=1e-6)
     assert result.valid_accuracy == 0.5

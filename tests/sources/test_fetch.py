@@ -16,7 +16,7 @@ from pipeline.core.errors import DataError
 from pipeline.sources.collect import collect
 from pipeline.sources.fetch import FetchPolicy, fetch
 from pipeline.sources.locations import Remote
-from pipeline.sources.partials import remove_partials
+from pipeline.sources.partials import find_partial, locked, remove_partials
 
 POLICY = FetchPolicy(backoff_s=0.01, timeout_s=0.5)
 CONTENT = bytes(itertools.islice(itertools.cycle(range(251)), 700_000))
@@ -169,6 +169,19 @@ def test_a_killed_download_goes_on_in_the_next_run(site, get, tmp_path):
     assert site.ranges[-1] == "bytes=300000-"
 
 
+def test_a_download_that_another_process_writes_is_left_to_it(site, get, tmp_path):
+    site.script = ["whole 300000"] + ["status 503"] * 4
+    with pytest.raises(DataError, match="5 tries"):
+        get()
+    partial = find_partial(tmp_path, site.url)
+    with locked(partial, "the other"):
+        with pytest.raises(DataError, match="another process is fetching it"):
+            get()
+        remove_partials(tmp_path)
+    assert partial.read_bytes() == CONTENT[:300_000]
+    assert get() == CONTENT
+
+
 def test_a_new_version_on_the_server_is_fetched_from_its_start(site, get):
     site.script = ["whole 300000", *["status 503"] * 4]
     with pytest.raises(DataError):
@@ -189,6 +202,12 @@ def test_a_whole_file_that_was_not_used_is_not_fetched_again(site, get):
     assert site.ranges == [None, f"bytes={len(CONTENT)}-"]  # answered by 416: nothing is missing
     assert get(size_bytes=len(CONTENT)) == CONTENT
     assert len(site.requests) == 2
+
+
+def test_a_whole_file_of_an_older_version_is_fetched_again(site, get):
+    get()
+    site.etag, site.content = '"2"', CONTENT[::-1]
+    assert get() == CONTENT[::-1]
 
 
 def test_a_server_that_tells_no_length_is_believed(site, get):

@@ -24,6 +24,8 @@ LAYOUTS = {
         "PetImages/dog/Thumbs.db",
         "CDLA-Permissive-2.0.pdf",
         "readme[1].txt",
+        "meta/classes.json",
+        "PetImages/dog/index.db",
     ],
     "fast.ai": [
         "dogscats/train/cat/1.jpg",

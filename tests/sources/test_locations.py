@@ -42,7 +42,7 @@ def test_a_preset_has_a_url_a_size_and_a_checksum(tmp_path):
     for name, preset in PRESETS.items():
         assert locate(name, root=tmp_path) is preset
         assert preset.size_bytes
-        assert preset.sha256 or preset.md5
+        assert len(preset.sha256 or preset.md5 * 2) == 64  # hexadecimal digits; md5 has half
 
 
 def test_the_name_of_a_url_shows_neither_password_nor_query():
@@ -72,6 +72,38 @@ def test_a_source_that_cannot_be_meant_is_one_clear_line(source, message, tmp_pa
     with pytest.raises(DataError) as caught:
         locate(source, root=tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "file://joe:hunter2@server/a.zip",
+        "http://joe:hunter2@ex\u2100mple.org/a.zip",  # urlsplit's own message shows it
+        "http://joe:hunter2@[::1/a.zip",
+        "http://joe:hunter2@example.org:port/a.zip",
+        "http://joe:p/hunter2@example.org/a.zip",
+        "http:/joe:hunter2@example.org/a.zip",
+        " https://joe:hunter2@example.org/a.zip",
+        "joe:hunter2@example.org/a.zip",
+        "joe:hunter2@" + "x" * 5000,
+    ],
+)
+def test_a_password_in_a_mistyped_url_is_not_shown(source, tmp_path):
+    with pytest.raises(DataError, match=r"^data\.source: ") as caught:
+        locate(source, root=tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_at_sign_in_a_path_is_shown(tmp_path):
+    with pytest.raises(DataError, match="'home/joe@work/pets' is neither"):
+        locate("home/joe@work/pets", root=tmp_path)
+
+
+def test_a_file_url_keeps_a_question_mark_and_a_hash(tmp_path):
+    path = tmp_path / "cats? #1.zip"
+    path.write_bytes(b"x")
+    assert locate(f"file://{tmp_path}/cats? #1.zip", root=tmp_path) == path
+    assert locate(path.as_uri(), root=tmp_path) == path
 
 
 def test_a_dangling_link_is_neither_file_nor_folder(tmp_path):

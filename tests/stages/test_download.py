@@ -1,5 +1,7 @@
 """The download stage as a whole."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -82,15 +84,16 @@ def test_a_wrong_source_ends_with_one_line_and_status_1(tmp_path):
     params = (REPOSITORY / "params.yaml").read_text().replace("source: synthetic", "source: dogz")
     (tmp_path / "params.yaml").write_text(params)
     for package in ("pipeline", "stages"):
-        (tmp_path / package).symlink_to(REPOSITORY / package)
-    program = (
-        "import runpy, pipeline; pipeline.__file__ = 'pipeline/__init__.py';"
-        "runpy.run_module('stages.download', run_name='__main__')"
-    )
+        shutil.copytree(REPOSITORY / package, tmp_path / package)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stages.download"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": "", "DVC_ROOT": ""},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "error: data.source: 'dogz' is neither a preset (synthetic, " in done.stderr
+    assert "download: error: data.source: 'dogz' is neither a preset (synthetic, " in done.stderr

@@ -29,7 +29,6 @@ function show() {
   message.textContent = found.length === cards.length ? whole
     : found.length === 0 ? "This page carries no image of that kind."
     : `${found.length} of the ${cards.length} images of this gallery.`;
-  return found.length - shown.length;
 }
 
 function restart() { limit = STEP; show(); }
@@ -52,6 +51,8 @@ document.getElementById("confusion").addEventListener("click", (event) => {
   form.elements.predicted.value = button.dataset.predicted;
   form.elements.verdict.value = "";
   restart();
+  message.textContent = `Such test images: ${button.dataset.count}; `
+    + `in this gallery: ${cards.filter(matches).length}.`;
   gallery.scrollIntoView();
   message.focus({ preventScroll: true });
 });

@@ -1,0 +1,114 @@
+"""What people write into corrections.csv is understood, or refused with its line."""
+
+import pytest
+
+from pipeline.core.archive import Member
+from pipeline.core.errors import ArtifactError, DataError
+from pipeline.core.artifacts import Rejected
+from pipeline.data.corrections import (
+    Corrections,
+    apply_corrections,
+    read_corrections,
+    without_effect,
+)
+from pipeline.data.scan import Scanned
+
+NAMES = ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", 'dog/a "b", c\n.jpg', "dog/=cmd.jpg", "dog/犬.jpg")
+MEMBERS = tuple(Member(name, name, 1) for name in NAMES)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return what is read from a file of this content."""
+
+    def reading(content: str | bytes) -> Corrections:
+        path = tmp_path / "corrections.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_corrections(path, MEMBERS)
+
+    return reading
+
+
+def test_a_file_with_only_its_header_corrects_nothing(read):
+    assert read("path,action,label\n") == Corrections({}, frozenset(), frozenset())
+
+
+def test_the_three_actions_are_read(read):
+    found = read("path,action,label\ncat/1.jpg,relabel,dog\ncat/2.jpg,drop,\ndog/1.jpg,keep,\n")
+    assert found == Corrections({"cat/1.jpg": "dog"}, {"cat/2.jpg"}, {"dog/1.jpg"})
+
+
+def test_a_file_saved_by_a_spreadsheet_is_read(read):
+    content = b"\xef\xbb\xbfpath,action,label\r\ncat/1.jpg,relabel,dog\r\n,,\r\n\r\n"
+    assert read(content).relabel == {"cat/1.jpg": "dog"}
+
+
+def test_hostile_names_are_read(read):
+    found = read('path,action,label\n"dog/a ""b"", c\n.jpg",drop,\ndog/=cmd.jpg,keep,\ndog/犬.jpg,drop,')
+    assert found.drop == {'dog/a "b", c\n.jpg', "dog/犬.jpg"}
+    assert found.keep == {"dog/=cmd.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("cat/9.jpg,drop,", r"line 2: no image 'cat/9.jpg'"),
+        ("cat/1.jpg,delete,", r"line 2: action 'delete', expected relabel, drop, keep"),
+        ("cat/1.jpg,relabel,cow", r"line 2: label 'cow', expected one of cat, dog"),
+        ("cat/1.jpg,relabel,", r"line 2: label '', expected one of cat, dog"),
+        ("cat/1.jpg,drop,dog", r"line 2: drop takes no label, found 'dog'"),
+        ("cat/1.jpg,drop,\ncat/2.jpg,drop,\ncat/1.jpg,keep,", r"line 4: cat/1.jpg .* line 2"),
+        ("cat/1.jpg,drop,\ncat/1.jpg,drop,", r"line 3: cat/1.jpg stands in line 2 already"),
+    ],
+)
+def test_a_row_that_cannot_be_meant_is_named_by_its_line(read, rows, message):
+    with pytest.raises(DataError, match=rf"corrections.csv, {message}"):
+        read(f"path,action,label\n{rows}\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"line 1: found nothing, expected path,action,label"),
+        ("path;action;label\n", r"line 1: found path;action;label, expected path,action,label"),
+        ("path,action,label\ncat/1.jpg,drop\n", r"line 2: 2 columns, expected 3"),
+        ("path,action,label\n".encode("utf-16"), r"cannot be read as CSV in UTF-8"),
+        ('path,action,label\n"cat/1.jpg,drop,\n', r"cannot be read as CSV"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(read, content, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(content)
+
+
+def test_a_missing_file_is_refused_with_its_cure(tmp_path):
+    with pytest.raises(ArtifactError, match=r"not found; make it with one line: path,action,label"):
+        read_corrections(tmp_path / "corrections.csv", MEMBERS)
+
+
+def test_corrections_change_labels_and_set_images_aside():
+    images = [
+        Scanned(path=m.path, source=m.source, label=m.label, sha256="0", width=9, height=9)
+        for m in MEMBERS[:3]
+    ]
+    corrections = Corrections({"cat/1.jpg": "dog"}, frozenset({"dog/1.jpg"}), frozenset())
+    usable, dropped = apply_corrections(images, corrections)
+    assert [(i.path, i.label, i.folder) for i in usable] == [
+        ("cat/1.jpg", "dog", "cat"),
+        ("cat/2.jpg", "cat", "cat"),
+    ]
+    assert [(r.path, r.reason) for r in dropped] == [("dog/1.jpg", "dropped")]
+
+
+def test_a_class_whose_images_people_moved_away_is_not_expected():
+    corrections = Corrections(
+        {"cat/1.jpg": "dog"}, frozenset({"cat/2.jpg"}), frozenset({"dog/1.jpg"})
+    )
+    assert corrections.classes_of(MEMBERS[:3]) == {"dog"}
+
+
+def test_a_correction_that_cannot_help_is_told():
+    corrections = Corrections({"cat/1.jpg": "dog"}, frozenset(), frozenset({"cat/2.jpg"}))
+    refused = [Rejected(path=p, source=p, reason="empty", detail="no bytes") for p in NAMES[1:3]]
+    (warning,) = without_effect(corrections, refused)
+    assert "cat/2.jpg stays rejected (empty: no bytes)" in warning
