@@ -41,7 +41,9 @@ def project_files() -> list[str]:
         capture_output=True,
         check=True,
     ).stdout.decode()
-    return [name for name in listing.split("\0") if name and (REPOSITORY / name).is_file()]
+    made = re.compile(r"reports/.*\.json|dvc\.lock")  # committed results of the project's own run
+    names = [name for name in listing.split("\0") if name and not made.fullmatch(name)]
+    return [name for name in names if (REPOSITORY / name).is_file()]
 
 
 def copy_project(target: Path, *, values: dict[str, str] = TINY) -> Path:
@@ -51,7 +53,6 @@ def copy_project(target: Path, *, values: dict[str, str] = TINY) -> Path:
         (target / name).write_bytes((REPOSITORY / name).read_bytes())
     params = target / "params.yaml"
     params.write_text(with_values(params.read_text(), values))
-    (target / "dvc.lock").unlink(missing_ok=True)
     return target
 
 

@@ -70,15 +70,15 @@ def _scan_part(archive: RawArchive, members: Sequence[Member]) -> list[Scanned |
 
 
 def _scan(member: Member, content: bytes) -> Scanned | Rejected:
-    # A name that was not UTF-8 is shown with its odd bytes as \\xff: the tables are UTF-8.
-    source = member.source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     try:
         image = gate.decode(content)
     except ImageError as error:
-        return Rejected(path=member.path, source=source, reason=error.reason, detail=error.detail)
+        return Rejected(
+            path=member.path, source=member.source, reason=error.reason, detail=error.detail
+        )
     return Scanned(
         path=member.path,
-        source=source,
+        source=member.source,
         label=member.label,
         sha256=hashlib.sha256(content).hexdigest(),
         width=image.width,

@@ -5,7 +5,7 @@ so adding or removing images moves no other.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import PurePosixPath
@@ -33,8 +33,8 @@ def hash_split(
     in every class.
 
     Chance can leave something empty only in small sets. Then a class without a training image
-    gets its group of the highest number back, and a split without an image takes the group of the
-    lowest number that its class can spare. These few depend on the other images.
+    gets its group of the highest number back, and a split without an image takes the nearest group
+    that its class and its split can spare. These few depend on the other images.
 
     Args:
         images: usable images with corrected labels.
@@ -52,10 +52,16 @@ def hash_split(
     for groups in classes:
         if all(splits[group] != "train" for group in groups):
             splits[max(groups, key=lambda g: (numbers[g], g))] = "train"
-    for name, fraction in (("test", test_fraction), ("valid", valid_fraction)):
-        spare = _spare(classes, splits)
-        if fraction > 0 and spare and name not in splits.values():
-            splits[min(spare, key=lambda g: (numbers[g], g))] = name
+    bounds = {
+        "test": (0.0, test_fraction),
+        "valid": (test_fraction, test_fraction + valid_fraction),
+    }
+    for name, (low, high) in bounds.items():
+        if low < high and name not in splits.values():
+            distances = {
+                (max(low - numbers[g], numbers[g] - high), g) for g in _spare(classes, splits)
+            }
+            splits |= {g: name for _, g in sorted(distances)[:1]}
     return {image.path: splits[group_of(image)] for image in images}
 
 
@@ -131,9 +137,11 @@ def _groups_by(images: Sequence[Scanned], attribute: str) -> list[set[str]]:
 
 
 def _spare(classes: Sequence[set[str]], splits: Mapping[str, str]) -> set[str]:
-    """Return the training groups without which every class still has one."""
+    """Return the groups without which no split is empty and every class has a training group."""
+    counts = Counter(splits.values())
     training = {group for group, split in splits.items() if split == "train"}
-    return training - {g for groups in classes if len(groups & training) == 1 for g in groups}
+    needed = {g for groups in classes if len(groups & training) == 1 for g in groups & training}
+    return {group for group, split in splits.items() if counts[split] > 1} - needed
 
 
 def _whole_groups(images: Sequence[Scanned], splits: dict[str, str]) -> dict[str, str]:

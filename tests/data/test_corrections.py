@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.core.archive import Member
-from pipeline.core.errors import ArtifactError, DataError
 from pipeline.core.artifacts import Rejected
+from pipeline.core.errors import ArtifactError, DataError
 from pipeline.data.corrections import (
     Corrections,
     apply_corrections,
@@ -44,7 +44,9 @@ def test_a_file_saved_by_a_spreadsheet_is_read(read):
 
 
 def test_hostile_names_are_read(read):
-    found = read('path,action,label\n"dog/a ""b"", c\n.jpg",drop,\ndog/=cmd.jpg,keep,\ndog/犬.jpg,drop,')
+    found = read(
+        'path,action,label\n"dog/a ""b"", c\n.jpg",drop,\ndog/=cmd.jpg,keep,\ndog/犬.jpg,drop,'
+    )
     assert found.drop == {'dog/a "b", c\n.jpg', "dog/犬.jpg"}
     assert found.keep == {"dog/=cmd.jpg"}
 

@@ -74,17 +74,6 @@ def test_neither_workers_nor_member_order_change_what_is_found(make_archive, pic
     assert [image.path for image in found[0]] == sorted(image.path for image in found[0])
 
 
-def test_a_source_name_that_is_not_utf8_can_be_shown(tmp_path, picture):
-    path = tmp_path / "raw.zip"
-    with zipfile.ZipFile(path, "w") as file:
-        info = zipfile.ZipInfo("cat/a.jpg")
-        info.comment = b"K\xe4tzchen.jpg"
-        file.writestr(info, picture(1))
-    with RawArchive(path) as archive:
-        (found,), _ = scan_archive(path, archive.members, workers=1)
-    assert found.source == r"K\xe4tzchen.jpg"
-
-
 def test_a_missing_archive_names_the_stage_that_makes_it(tmp_path):
     with pytest.raises(ArtifactError, match=r"raw.zip: not found; run: dvc repro download"):
         scan_archive(tmp_path / "raw.zip", [], workers=1)

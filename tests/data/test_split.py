@@ -74,11 +74,10 @@ def test_the_order_of_the_images_does_not_matter():
 
 def test_hash_seed_and_locale_do_not_matter():
     code = (
-        "from tests_split import *; import hashlib;"
+        "from test_split import *; import hashlib;"
         "print(hashlib.sha256(repr(sorted(hash_split(some_images(9), valid_fraction=0.3,"
         "test_fraction=0.3, seed=1).items())).encode()).hexdigest())"
     )
-    code = code.replace("tests_split", "test_split")
     printed = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -29,7 +29,9 @@ def samples(**counts: int) -> list[Sample]:
 
 
 def rejected(*reasons: str) -> list[Rejected]:
-    return [Rejected(path=f"cat/x{k}", source="x", reason=r, detail="") for k, r in enumerate(reasons)]
+    return [
+        Rejected(path=f"cat/x{k}", source="x", reason=r, detail="") for k, r in enumerate(reasons)
+    ]
 
 
 def image(path: str) -> Scanned:

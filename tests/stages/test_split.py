@@ -1,0 +1,269 @@
+"""The split stage as a whole."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.core.archive import write_archive
+from pipeline.core.artifacts import Rejected, Sample, read_records
+from pipeline.core.errors import ArtifactError, DataError
+from pipeline.core.layout import Layout
+from pipeline.core.params import load_params
+from stages.split import run
+
+REPOSITORY = Path(__file__).parents[2]
+HEADER = "path,action,label\n"
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def params():
+    """The repository's parameters, in one process."""
+    params = load_params(REPOSITORY / "params.yaml")
+    return replace(params, runtime=replace(params.runtime, workers=1))
+
+
+@pytest.fixture
+def contents() -> dict[str, bytes]:
+    """Forty different images in two classes, and one accident of every kind."""
+    images = {f"cat/{k:02d}.png": picture(k) for k in range(20)}
+    images |= {f"dog/{k:02d}.png": picture(100 + k) for k in range(20)}
+    return images | {
+        "cat/copy.png": images["cat/03.png"],
+        "dog/liar.png": images["cat/04.png"],
+        "dog/empty.png": b"",
+        "dog/page.png": b"<html></html>",
+        "dog/half.png": images["dog/00.png"][:500],
+    }
+
+
+def lay_out(root: Path, contents: dict[str, bytes], *, corrections: str = HEADER) -> Layout:
+    layout = Layout(root)
+    members = [(name, f"mine/{name}", contents[name]) for name in sorted(contents)]
+    write_archive(layout.raw_archive, members)
+    layout.corrections.write_text(corrections)
+    return layout
+
+
+def manifest(layout: Layout) -> dict[str, Sample]:
+    return {row.path: row for row in read_records(layout.split, Sample, stage="split")}
+
+
+def reasons(layout: Layout) -> dict[str, str]:
+    rows = read_records(layout.rejected, Rejected, stage="split")
+    return {row.path: row.reason for row in rows}
+
+
+def test_every_member_is_a_row_of_one_of_the_two_tables(params, contents, tmp_path, caplog):
+    caplog.set_level("INFO")
+    layout = lay_out(tmp_path, contents)
+    run(params, layout)
+    samples, refused = manifest(layout), reasons(layout)
+    assert samples.keys() | refused.keys() == contents.keys()
+    assert len(samples) + len(refused) == len(contents)
+    assert refused == {
+        "cat/04.png": "conflict",
+        "cat/copy.png": "duplicate",
+        "dog/empty.png": "empty",
+        "dog/half.png": "truncated",
+        "dog/liar.png": "conflict",
+        "dog/page.png": "not_an_image",
+    }
+    sha256 = hashlib.sha256(contents["dog/07.png"]).hexdigest()
+    row = samples["dog/07.png"]
+    assert row == Sample(
+        path="dog/07.png",
+        label="dog",
+        split=row.split,
+        sha256=sha256,
+        width=30,
+        height=20,
+        group=sha256[:12],
+        source="mine/dog/07.png",
+    )
+    summary = json.loads(layout.data_summary.read_text())
+    per_split = Counter(sample.split for sample in samples.values())
+    for split in ("train", "valid", "test"):
+        assert (
+            summary["classes"]["cat"][split] + summary["classes"]["dog"][split]
+            == (per_split[split])
+        )
+    assert (summary["n_images"], summary["n_rejected"]) == (39, 6)
+    assert "39 images: train " in caplog.messages[-1]
+
+
+def test_tables_are_sorted_and_hostile_names_survive(params, contents, tmp_path):
+    hostile = ('cat/a "b", c.png', "cat/=cmd.png", "cat/new\nline.png", "dog/犬 🐶.png")
+    contents |= {name: picture(500 + k) for k, name in enumerate(hostile)}
+    layout = lay_out(tmp_path, contents)
+    run(params, layout)
+    with layout.split.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["path", "label", "split", "sha256", "width", "height", "group", "source"]
+    paths = [row[0] for row in rows]
+    assert paths == sorted(paths)
+    assert set(hostile) < set(paths)
+    assert [manifest(layout)[name].source for name in hostile] == [f"mine/{n}" for n in hostile]
+
+
+def test_two_runs_with_other_worker_counts_write_the_same_bytes(params, tmp_path):
+    contents = {
+        f"{label}/{k}.png": picture(k + 1000 * (label == "dog"))
+        for label in ("cat", "dog")
+        for k in range(150)
+    }
+    written = []
+    for workers in (1, 2):
+        layout = lay_out(tmp_path / str(workers), contents)
+        run(replace(params, runtime=replace(params.runtime, workers=workers)), layout)
+        written.append(
+            [p.read_bytes() for p in (layout.split, layout.rejected, layout.data_summary)]
+        )
+    assert written[0] == written[1]
+
+
+def test_an_image_more_moves_no_other(params, contents, tmp_path):
+    before = lay_out(tmp_path / "before", contents)
+    after = lay_out(tmp_path / "after", contents | {"cat/00a.png": picture(77)})
+    run(params, before)
+    run(params, after)
+    rows = manifest(after)
+    del rows["cat/00a.png"]
+    assert rows == manifest(before)
+
+
+def test_corrections_are_applied_and_move_no_image(params, contents, tmp_path):
+    before = lay_out(tmp_path / "before", contents)
+    run(params, before)
+    rows = (
+        "cat/05.png,relabel,dog\ncat/06.png,drop,\ncat/copy.png,keep,\n"
+        "dog/liar.png,relabel,cat\ndog/empty.png,keep,\n"
+    )
+    after = lay_out(tmp_path / "after", contents, corrections=HEADER + rows)
+    run(params, after)
+    old, new = manifest(before), manifest(after)
+    assert new["cat/05.png"] == replace(old["cat/05.png"], label="dog")
+    assert reasons(after)["cat/06.png"] == "dropped"
+    assert new["cat/copy.png"].split == new["cat/03.png"].split
+    assert (new["cat/04.png"].label, reasons(after)["dog/liar.png"]) == ("cat", "duplicate")
+    assert {p: new[p].split for p in old if p in new} == {p: old[p].split for p in old if p in new}
+    assert len(new) + len(reasons(after)) == len(contents)
+
+
+def test_a_correction_that_cannot_help_is_logged(params, contents, tmp_path, caplog):
+    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}dog/empty.png,keep,\n")
+    run(params, layout)
+    assert any("dog/empty.png stays rejected" in message for message in caplog.messages)
+    assert reasons(layout)["dog/empty.png"] == "empty"
+
+
+def test_a_correction_of_no_image_stops_before_the_scan(params, contents, tmp_path):
+    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}cat/99.png,drop,\n")
+    with pytest.raises(DataError, match=r"corrections.csv, line 2: no image 'cat/99.png'"):
+        run(params, layout)
+    assert not layout.rejected.exists()
+
+
+def test_a_class_that_people_merged_into_another_may_go(params, contents, tmp_path):
+    contents["kitty/1.png"] = picture(900)
+    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}kitty/1.png,relabel,cat\n")
+    run(params, layout)
+    assert {sample.label for sample in manifest(layout).values()} == {"cat", "dog"}
+
+
+def test_a_class_with_a_single_image_trains_with_a_warning(params, contents, tmp_path, caplog):
+    layout = lay_out(tmp_path, contents | {"fox/1.png": picture(900)})
+    run(params, layout)
+    assert manifest(layout)["fox/1.png"].split == "train"
+    assert any("class 'fox' has 1 usable image" in message for message in caplog.messages)
+
+
+def test_a_given_split_is_kept(params, tmp_path):
+    layout = Layout(tmp_path)
+    numbers = {"cat": range(60), "dog": range(100, 160)}
+    members = [
+        (f"{label}/{k:03d}.png", f"dogscats/{'valid' if k % 5 == 0 else 'train'}/{label}s/{k}.png")
+        for label in numbers
+        for k in numbers[label]
+    ]
+    write_archive(
+        layout.raw_archive,
+        [(path, source, picture(int(path[4:7]))) for path, source in sorted(members)],
+    )
+    layout.corrections.write_text(HEADER)
+    run(replace(params, split=replace(params.split, keep_given=True)), layout)
+    samples = manifest(layout).values()
+    assert {s.split for s in samples if "/valid/" in s.source} == {"valid"}
+    assert {s.split for s in samples if "/train/" in s.source} == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({}, "no image is usable"),
+        ({"cat/1.png": b"", "dog/1.png": b"junk"}, "no image is usable; data/rejected.csv says"),
+        ({"cat/1.png": picture(1), "dog/1.png": b"junk"}, "class 'dog' has no usable image"),
+        ({"cat/1.png": picture(1), "cat/2.png": picture(2)}, "only one class, 'cat'"),
+        ({"cat/1.png": picture(1), "dog/1.png": picture(2)}, "split is empty: 2 usable images"),
+    ],
+)
+def test_a_data_set_that_cannot_be_learned_from_is_refused(params, contents, message, tmp_path):
+    layout = lay_out(tmp_path, contents)
+    with pytest.raises(DataError, match=message):
+        run(params, layout)
+    assert not layout.split.exists()
+    assert reasons(layout).keys() == {p for p, content in contents.items() if len(content) < 9}
+
+
+def test_missing_inputs_are_named_with_their_cure(params, contents, tmp_path):
+    with pytest.raises(ArtifactError, match=r"raw.zip: not found; run: dvc repro download"):
+        run(params, Layout(tmp_path))
+    layout = lay_out(tmp_path, contents)
+    layout.corrections.unlink()
+    with pytest.raises(ArtifactError, match=r"corrections.csv: not found; make it with one line"):
+        run(params, layout)
+
+
+def test_the_committed_corrections_correct_nothing():
+    assert Layout(REPOSITORY).corrections.read_text().startswith(HEADER)
+
+
+def test_locale_and_hash_seed_do_not_change_what_is_written(contents, tmp_path):
+    names = random.Random(0).sample(sorted(contents), len(contents))
+    written = set()
+    for locale, seed in (("C", "0"), ("C.UTF-8", "99")):
+        root = tmp_path / locale
+        shutil.copytree(REPOSITORY / "pipeline", root / "pipeline")
+        shutil.copytree(REPOSITORY / "stages", root / "stages")
+        shutil.copy(REPOSITORY / "params.yaml", root)
+        layout = lay_out(
+            root, {name: contents[name] for name in names} | {"dog/犬.png": picture(9)}
+        )
+        subprocess.run(
+            [sys.executable, "-m", "stages.split"],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": "", "LC_ALL": locale, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        )
+        written.add(layout.split.read_bytes() + layout.rejected.read_bytes())
+    assert len(written) == 1
