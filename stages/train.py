@@ -7,7 +7,6 @@ Params  model, train
 """
 
 import logging
-from dataclasses import asdict
 
 from pipeline.core.artifacts import EpochRecord, read_suggestion, write_records
 from pipeline.core.atomic import write_json
@@ -16,10 +15,11 @@ from pipeline.core.params import Params
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
+from pipeline.modeling.advice import advise
 from pipeline.modeling.batches import images_per_epoch
 from pipeline.modeling.checkpoint import save_checkpoint
 from pipeline.modeling.device import choose_compute
-from pipeline.modeling.fit import EpochResult, Recipe, advice, fit_in_phases, weights_of
+from pipeline.modeling.fit import Recipe, fit_in_phases, in_words, mark_kept, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
 from pipeline.packing.packed import read_packed
 
@@ -57,12 +57,12 @@ def run(params: Params, layout: Layout) -> None:
         flip=params.train.flip,
         label_smoothing=params.train.label_smoothing,
     )
-    history: list[EpochResult] = []
-    kept, weights = 0, weights_of(model)
+    history: list[EpochRecord] = []
+    weights = weights_of(model)
     epochs = recipe.freeze_epochs + recipe.epochs
     images = epochs * images_per_epoch(len(packed.train), recipe.batch_size)
     with Progress("train", total=images) as progress:
-        for result in fit_in_phases(
+        for record in fit_in_phases(
             model.to(compute.device),
             packed.train,
             packed.valid,
@@ -70,23 +70,15 @@ def run(params: Params, layout: Layout) -> None:
             compute=compute,
             on_step=progress.advance,
         ):
-            history.append(result)
-            if result.valid_loss <= history[kept].valid_loss:
-                kept, weights = len(history) - 1, weights_of(model)
-            _write_history(layout, history, kept)
-            log.info(
-                "epoch %d of %d: train loss %.4f, valid loss %.4f, valid accuracy %.4f",
-                *(
-                    result.epoch,
-                    epochs,
-                    result.train_loss,
-                    result.valid_loss,
-                    result.valid_accuracy,
-                ),
-            )
-    best = history[kept]
-    for line in advice(history):
-        log.warning("%s", line)
+            history = mark_kept([*history, record])
+            if history[-1].kept:
+                weights = weights_of(model)
+            write_records(layout.history, history, EpochRecord)
+            log.info("epoch %d of %d: %s", record.epoch, epochs, in_words(record))
+    best = next(record for record in history if record.kept)
+    log.info("kept epoch %d, the one with the lowest validation loss", best.epoch)
+    for sentence in advise(history):
+        log.info("%s", sentence)
     spec = ModelSpec(arch=params.model.arch, classes=packed.classes, preprocess=packed.preprocess)
     save_checkpoint(layout.model, weights=weights, spec=spec)
     write_json(
@@ -100,14 +92,6 @@ def run(params: Params, layout: Layout) -> None:
             "valid_accuracy": round(best.valid_accuracy, 4),
         },
     )
-    log.info("kept epoch %d, the lowest valid loss of %d epochs", best.epoch, len(history))
-
-
-def _write_history(layout: Layout, history: list[EpochResult], kept: int) -> None:
-    rows = [
-        EpochRecord(**asdict(result), kept=index == kept) for index, result in enumerate(history)
-    ]
-    write_records(layout.history, rows, EpochRecord)
 
 
 def _origin(lr: float | None, status: str) -> str:

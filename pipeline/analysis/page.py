@@ -25,6 +25,7 @@ from pipeline.core.artifacts import (
     Suggestion,
 )
 from pipeline.imaging.spec import ModelSpec
+from pipeline.modeling.advice import advise, overfitting_epochs
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_REJECTED = 200
@@ -111,9 +112,9 @@ def _training(findings: Findings) -> dict[str, object]:
     return {
         "lr_chart": charts.lr_chart(findings.curve, suggested=findings.suggestion.lr),
         "lr_words": advice.describe_suggestion(findings.suggestion),
-        "loss_chart": charts.loss_chart(history, shaded=advice.overfitting_epochs(history)),
+        "loss_chart": charts.loss_chart(history, shaded=overfitting_epochs(history)),
         "accuracy_chart": charts.accuracy_chart(history),
-        "advice": advice.advise(history),
+        "advice": advise(history),
         "kept": next((record for record in history if record.kept), None),
     }
 

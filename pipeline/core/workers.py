@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -45,15 +46,27 @@ def map_archive(
         min(workers, len(parts)),
         # Not fork: a forked child would share locks of threads that do not exist in it.
         mp_context=get_context("spawn"),
-        initializer=_start_worker,
+        initializer=_watch_parent,
     ) as pool:
         try:
-            yield from pool.map(partial(_call, work, archive_path), parts)
+            with _workers_without_interrupt():
+                results = pool.map(partial(_call, work, archive_path), parts)
+            yield from results
         except BrokenProcessPool as error:
             raise DataError(
                 f"{archive_path}: a process that decodes images died, perhaps for want of memory; "
                 "free some, or set runtime.workers: 1 in params.yaml"
             ) from error
+
+
+@contextmanager
+def _workers_without_interrupt() -> Iterator[None]:
+    """Start processes that never see Ctrl-C: it is for the parent, which says one line."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _call(work: Callable[[RawArchive, Part], Result], archive_path: Path, part: Part) -> Result:
@@ -63,8 +76,7 @@ def _call(work: Callable[[RawArchive, Part], Result], archive_path: Path, part: 
 _open = lru_cache(maxsize=1)(RawArchive)  # in a worker, which lives as long as one map_archive
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which says one line
+def _watch_parent() -> None:
     Thread(target=_leave_with_parent, daemon=True).start()
 
 

@@ -4,14 +4,14 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from pipeline.core.artifacts import EpochRecord
 from pipeline.core.errors import TrainingError
 from pipeline.modeling.batches import Augmentation, n_batches, train_batches
 from pipeline.modeling.device import Compute
@@ -21,7 +21,6 @@ from pipeline.modeling.schedule import Schedule, size_of_epoch
 from pipeline.modeling.zoo import Classifier, head_parameters
 from pipeline.packing.packed import PackedSplit
 
-CLIMB = 1.05  # a rise of 5 % is more than the noise from epoch to epoch
 ADVICE = "a loss that climbs means that the learning rate is too high: lower train.lr"
 
 
@@ -43,18 +42,6 @@ class Recipe:
     label_smoothing: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochResult:
-    """What one epoch came to; losses in nats."""
-
-    epoch: int
-    lr: float
-    size_px: int
-    train_loss: float
-    valid_loss: float
-    valid_accuracy: float
-
-
 def fit_in_phases(
     model: Classifier,
     train: PackedSplit,
@@ -63,7 +50,7 @@ def fit_in_phases(
     *,
     compute: Compute,
     on_step: Callable[[int], None] = lambda n_images: None,
-) -> Iterator[EpochResult]:
+) -> Iterator[EpochRecord]:
     """Train the head alone for `freeze_epochs`, then everything for `epochs`; errors as in `fit`.
 
     Each phase has its own optimizer and its own one-cycle schedule.
@@ -88,8 +75,8 @@ def fit(
     epochs: range,
     compute: Compute,
     on_step: Callable[[int], None] = lambda n_images: None,
-) -> Iterator[EpochResult]:
-    """Train what is trainable, yielding one result per epoch; the rate changes every step.
+) -> Iterator[EpochRecord]:
+    """Train what is trainable, yielding one record per epoch; the rate changes every step.
 
     Order and augmentation are functions of (seed, epoch, step) alone.
 
@@ -135,13 +122,16 @@ def fit(
             raise TrainingError(f"epoch {epoch}: the loss is {train_loss}; {ADVICE}")
         logits = predict_logits(model, valid.pixels, compute=compute)
         valid_loss, accuracy = loss_and_accuracy(logits, torch.from_numpy(valid.labels))
-        yield EpochResult(
+        if not math.isfinite(valid_loss):
+            raise TrainingError(f"epoch {epoch}: the validation loss is {valid_loss}; {ADVICE}")
+        yield EpochRecord(
             epoch=epoch,
             lr=schedule.lr((index + 1) * steps - 1),
             size_px=size_px,
             train_loss=train_loss,
             valid_loss=valid_loss,
             valid_accuracy=accuracy,
+            kept=False,  # until all epochs are known
         )
 
 
@@ -165,20 +155,19 @@ def train_step(
     return loss.detach()
 
 
-def advice(history: Sequence[EpochResult]) -> list[str]:
-    """Return what the losses say about the recipe, one sentence a finding."""
-    found = []
-    climbs = [b for a, b in pairwise(history) if b.train_loss > CLIMB * a.train_loss]
-    if climbs:
-        found.append(f"epoch {climbs[0].epoch}: the training loss rose; {ADVICE}")
-    best = min(history, key=lambda result: result.valid_loss)
-    last = history[-1]
-    if last.valid_loss > CLIMB * best.valid_loss and last.train_loss < best.train_loss:
-        found.append(
-            f"validation got worse after epoch {best.epoch} while training improved: the network "
-            "overfits; fewer epochs, more images or stronger augmentation help"
-        )
-    return found
+def mark_kept(history: Sequence[EpochRecord]) -> list[EpochRecord]:
+    """Return the history with the epoch of the lowest validation loss marked, the last of equals."""
+    lowest = min(record.valid_loss for record in history)
+    kept = max(record.epoch for record in history if record.valid_loss == lowest)
+    return [replace(record, kept=record.epoch == kept) for record in history]
+
+
+def in_words(record: EpochRecord) -> str:
+    """Return an epoch's figures as a line of text."""
+    return (
+        f"train loss {record.train_loss:.4f}, valid loss {record.valid_loss:.4f}, "
+        f"valid accuracy {record.valid_accuracy:.4f}"
+    )
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.core.archive import write_archive
 from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import DataError, ParamsError
-from pipeline.core.progress import with_progress
+from pipeline.core.progress import Progress, with_progress
 from pipeline.sources.fetch import fetch
 from pipeline.sources.layouts import label_files
 from pipeline.sources.limits import LIMITS, ArchiveLimits
@@ -60,7 +60,10 @@ def draw(
     """
     if sha256 is not None:
         raise ParamsError(f"data.sha256: {SYNTHETIC} has no checksum to compare; set it to null")
-    images, _ = synthetic_images(n_images, seed=seed, workers=workers)
+    with Progress("draw", total=n_images) as progress:
+        images, _ = synthetic_images(
+            n_images, seed=seed, workers=workers, on_progress=progress.advance
+        )
     write_archive(target, ((name, name, content) for name, content in sorted(images)))
     return _counts(name for name, _ in images)
 

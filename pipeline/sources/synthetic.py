@@ -1,8 +1,9 @@
 """The default data set: drawn cats and dogs, with planted faults as real ones have them."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -12,7 +13,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.core.errors import DataError
-from pipeline.core.progress import with_progress
 from pipeline.sources.drawing import SPECIES, Species, draw_animal
 
 MIN_IMAGES = 60
@@ -21,6 +21,7 @@ IMAGES_PER_DUPLICATE = 200
 IMAGES_PER_BROKEN = 480
 QUALITIES = (40, 95)  # of the JPEG files, from and to
 IMAGES_PER_JOB = 24
+MIN_IMAGES_FOR_PROCESSES = 120  # below that, starting processes takes longer than the work
 
 Change = Literal[
     "none", "encode again", "mirror", "resize", "crop",
@@ -55,7 +56,11 @@ class Picture:
 
 
 def synthetic_images(
-    n_images: int, *, seed: int, workers: int
+    n_images: int,
+    *,
+    seed: int,
+    workers: int,
+    on_progress: Callable[[int], None] = lambda n_images: None,
 ) -> tuple[list[tuple[str, bytes]], Planted]:
     """Draw a data set of cats and dogs.
 
@@ -65,23 +70,25 @@ def synthetic_images(
     Args:
         n_images: files in total, half of them in each class, at least 60.
         seed: of everything.
-        workers: processes that draw; 1 draws in this one.
+        workers: processes that draw; 1, or few images, are drawn in this one.
+        on_progress: called with the number of images just drawn.
 
     Returns:
         Names as `cat/00001.jpg` with the bytes of their files, sorted by name, and what was
         planted among them.
 
     Raises:
-        DataError: fewer than 60 images, or no worker, are asked for.
+        DataError: fewer than 60 images, or no worker, are asked for; or a worker died.
     """
     if n_images < MIN_IMAGES:
         raise DataError(f"synthetic images: expected at least {MIN_IMAGES}, got {n_images}")
     if workers < 1:
         raise DataError(f"synthetic images: expected at least 1 worker, got {workers}")
     pictures, planted = plan(n_images, np.random.default_rng((seed, n_images)))
-    contents = with_progress(
-        _render_all(pictures.values(), seed=seed, workers=workers), "draw", total=n_images
-    )
+    contents = []
+    for content in _render_all(pictures.values(), seed=seed, workers=workers):
+        contents.append(content)
+        on_progress(1)
     return list(zip(pictures, contents, strict=True)), planted
 
 
@@ -150,14 +157,20 @@ def _changed(picture: Picture, change: Change) -> Picture:
     return Picture(species=picture.species, index=picture.index, change=change)
 
 
-def _render_all(pictures: Iterable[Picture], *, seed: int, workers: int) -> Iterator[bytes]:
+def _render_all(pictures: Collection[Picture], *, seed: int, workers: int) -> Iterator[bytes]:
     job = partial(render, seed=seed)
-    if workers == 1:
+    if workers == 1 or len(pictures) < MIN_IMAGES_FOR_PROCESSES:
         yield from map(job, pictures)
         return
     # Spawned, not forked: the parent may hold threads, and a fork would copy their locks.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(job, pictures, chunksize=IMAGES_PER_JOB)
+        try:
+            yield from pool.map(job, pictures, chunksize=IMAGES_PER_JOB)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "synthetic images: a process that draws died, perhaps for want of memory; "
+                "free some, or set runtime.workers: 1 in params.yaml"
+            ) from error
 
 
 def render(picture: Picture, *, seed: int) -> bytes:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.fit import EpochResult, Recipe, advice, fit, fit_in_phases, weights_of
+from pipeline.modeling.fit import Recipe, fit, fit_in_phases, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 RECIPE = Recipe(
@@ -95,28 +95,3 @@ def test_losses_are_mean_cross_entropies(train_split, valid_split, cpu):
     assert result.train_loss == pytest.approx(0.6931472, abs=1e-6)  # ln 2
     assert result.valid_loss == pytest.approx(0.6931472, abs=1e-6)
     assert result.valid_accuracy == 0.5
-
-
-def result(epoch, train_loss, valid_loss):
-    return EpochResult(
-        epoch=epoch,
-        lr=0.1,
-        size_px=64,
-        train_loss=train_loss,
-        valid_loss=valid_loss,
-        valid_accuracy=0.5,
-    )
-
-
-def test_advice_names_a_climbing_loss():
-    (line,) = advice([result(1, 0.5, 0.6), result(2, 0.7, 0.6)])
-    assert line.startswith("epoch 2: the training loss rose; a loss that climbs means")
-
-
-def test_advice_names_overfitting():
-    (line,) = advice([result(1, 0.5, 0.6), result(2, 0.4, 0.55), result(3, 0.2, 0.8)])
-    assert "validation got worse after epoch 2" in line
-
-
-def test_a_good_history_needs_no_advice():
-    assert advice([result(1, 0.5, 0.6), result(2, 0.4, 0.5)]) == []

@@ -1,3 +1,5 @@
+"""Drawn images: the same every time, with the faults that were planted, not learnable by pixel."""
+
 import hashlib
 import io
 
@@ -12,6 +14,7 @@ from pipeline.imaging.decode import decode
 from pipeline.sources.drawing import SPECIES, Species, draw_animal
 from pipeline.sources.synthetic import (
     BROKEN,
+    MIN_IMAGES_FOR_PROCESSES,
     NEAR,
     Change,
     Picture,
@@ -54,8 +57,9 @@ def test_classes_are_balanced_and_names_are_unique_and_sorted(
 
 
 def test_number_of_workers_does_not_change_a_byte() -> None:
-    one, planted_by_one = synthetic_images(60, seed=3, workers=1)
-    two, planted_by_two = synthetic_images(60, seed=3, workers=2)
+    n = MIN_IMAGES_FOR_PROCESSES
+    one, planted_by_one = synthetic_images(n, seed=3, workers=1)
+    two, planted_by_two = synthetic_images(n, seed=3, workers=2)
     assert sha256(one) == sha256(two)
     assert planted_by_one == planted_by_two
 
@@ -129,6 +133,31 @@ def test_near_duplicates_look_alike_and_differ_in_bytes() -> None:
         assert np.abs(one - other).mean() < 0.03
         stranger = thumbnail(render(Picture(species="dog", index=index + 50), seed=1), 16)
         assert np.abs(one - stranger).mean() > 0.08
+
+
+def test_planted_near_duplicates_are_each_others_nearest_neighbours(
+    drawn: tuple[Files, Planted],
+) -> None:
+    files, planted = drawn
+    contents = dict(files)
+    set_aside = {*planted.broken, *(copy for _, copy in planted.exact_duplicates)}
+    names = [name for name in contents if name not in set_aside]
+    pixels = np.stack([thumbnail(contents[name], 32) for name in names])
+    assert len(planted.near_duplicates) == N_IMAGES // 200
+    for original, variant in planted.near_duplicates:
+        assert contents[original] != contents[variant]
+        one = pixels[names.index(original)]
+        plain, mirrored = (np.abs(pixels - other).mean((1, 2, 3)) for other in (one, one[:, ::-1]))
+        distance = np.minimum(plain, mirrored)
+        distance[names.index(original)] = np.inf
+        assert names[distance.argmin()] == variant
+        assert distance.min() < 0.05
+
+
+def test_progress_counts_every_image() -> None:
+    steps: list[int] = []
+    synthetic_images(60, seed=6, workers=1, on_progress=steps.append)
+    assert sum(steps) == 60
 
 
 def test_raw_pixels_do_not_tell_the_species(drawn: tuple[Files, Planted]) -> None:

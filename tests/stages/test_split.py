@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -243,21 +242,18 @@ def test_missing_inputs_are_named_with_their_cure(params, contents, tmp_path):
         run(params, layout)
 
 
-def test_the_committed_corrections_correct_nothing():
+def test_the_committed_corrections_have_their_header():
     assert Layout(REPOSITORY).corrections.read_text().startswith(HEADER)
 
 
 def test_locale_and_hash_seed_do_not_change_what_is_written(contents, tmp_path):
-    names = random.Random(0).sample(sorted(contents), len(contents))
     written = set()
     for locale, seed in (("C", "0"), ("C.UTF-8", "99")):
         root = tmp_path / locale
         shutil.copytree(REPOSITORY / "pipeline", root / "pipeline")
         shutil.copytree(REPOSITORY / "stages", root / "stages")
         shutil.copy(REPOSITORY / "params.yaml", root)
-        layout = lay_out(
-            root, {name: contents[name] for name in names} | {"dog/犬.png": picture(9)}
-        )
+        layout = lay_out(root, contents | {"dog/犬.png": picture(9)})
         subprocess.run(
             [sys.executable, "-m", "stages.split"],
             cwd=root,
