@@ -156,7 +156,7 @@ def train_step(
 
 
 def mark_kept(history: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """Return the history with the epoch of the lowest validation loss marked, the last of equals."""
+    """Mark the epoch of the lowest validation loss as kept, the last of equals."""
     lowest = min(record.valid_loss for record in history)
     kept = max(record.epoch for record in history if record.valid_loss == lowest)
     return [replace(record, kept=record.epoch == kept) for record in history]
