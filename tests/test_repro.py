@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -112,9 +113,11 @@ def test_queued_experiments_run_their_own_code_and_parameters(clone):
     metrics.write_text(original)
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "queue", "start", "-j", "2")
-    clone.run("dvc", "queue", "logs", "-f", "red")
-    clone.run("dvc", "queue", "logs", "-f", "blue")
-    clone.run("dvc", "queue", "stop")
+    deadline = time.monotonic() + 240
+    while (status := clone.run("dvc", "queue", "status")).count("Success") < 2:
+        assert "Failed" not in status, status
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
     for mark, epochs in (("red", 1), ("blue", 3)):
         found = json.loads(metrics_of(clone, mark))
         assert (found["code"], found["epochs"]) == (mark, epochs)
