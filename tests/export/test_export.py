@@ -15,6 +15,8 @@ from pipeline.inference.classifier import OnnxClassifier
 from pipeline.modeling.device import Compute
 from pipeline.modeling.zoo import build_model
 
+pytestmark = pytest.mark.slow
+
 CPU = Compute(device=torch.device("cpu"), bf16=False)
 SPEC = ModelSpec(arch="compact", classes=("cat", "dög"), preprocess=PreprocessSpec(size_px=32))
 PATHS = [f"c/{i}" for i in range(40)]

@@ -24,6 +24,8 @@ from pipeline.serving.limits import Limits
 from pipeline.serving.server import bind, serve
 from pipeline.serving.service import Service
 
+pytestmark = pytest.mark.slow
+
 def main():
     limits = Limits(
         buffered_bytes=2**20, waiting=2, header_s=0.5, body_s=0.5, answer_s=5, linger_s=0.3

@@ -222,6 +222,8 @@ def test_serving_leaves_the_training_packages_alone() -> None:
     code = """
 import sys
 import pipeline.serving.__main__, pipeline.serving.app, pipeline.serving.server
+
+pytestmark = pytest.mark.slow
 unwanted = {"torch", "pandas", "yaml", "dvc", "sklearn", "matplotlib", "onnx"}
 print(*sorted(unwanted & set(sys.modules)))
 """

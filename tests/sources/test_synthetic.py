@@ -24,6 +24,8 @@ from pipeline.sources.synthetic import (
     synthetic_images,
 )
 
+pytestmark = pytest.mark.slow
+
 N_IMAGES = 600
 Files = list[tuple[str, bytes]]
 
