@@ -15,6 +15,8 @@ import pytest
 
 from pipeline.serving.limits import connections_that_fit
 
+pytestmark = pytest.mark.slow
+
 Draw = Callable[..., bytes]
 STRICT = """
 import pathlib, sys
@@ -23,8 +25,6 @@ from pipeline.inference.classifier import OnnxClassifier
 from pipeline.serving.limits import Limits
 from pipeline.serving.server import bind, serve
 from pipeline.serving.service import Service
-
-pytestmark = pytest.mark.slow
 
 def main():
     limits = Limits(

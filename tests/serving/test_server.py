@@ -20,6 +20,8 @@ import pytest
 
 from pipeline.inference.classifier import OnnxClassifier
 
+pytestmark = pytest.mark.slow
+
 Draw = Callable[..., bytes]
 SURE, REST = math.exp(3) / (math.exp(3) + 2), 1 / (math.exp(3) + 2)
 RED = {"blue": REST, "green": REST, "red": SURE}
@@ -222,8 +224,6 @@ def test_serving_leaves_the_training_packages_alone() -> None:
     code = """
 import sys
 import pipeline.serving.__main__, pipeline.serving.app, pipeline.serving.server
-
-pytestmark = pytest.mark.slow
 unwanted = {"torch", "pandas", "yaml", "dvc", "sklearn", "matplotlib", "onnx"}
 print(*sorted(unwanted & set(sys.modules)))
 """
