@@ -12,8 +12,6 @@ from tiny import copy_project
 
 pytestmark = pytest.mark.slow
 
-GIT = ("-c", "user.name=Test", "-c", "user.email=test@example.invalid")
-
 
 class Clone:
     """A Git repository of the project with small parameters."""
@@ -38,7 +36,7 @@ class Clone:
     def commit(self, message: str) -> None:
         """Commit everything that Git does not ignore."""
         self.run("git", "add", "-A")
-        self.run("git", *GIT, "commit", "-qm", message)
+        self.run("git", "commit", "-qm", message)
 
     def lock(self) -> str:
         """Return the sha256 of dvc.lock."""
@@ -58,6 +56,8 @@ class Clone:
 def clone(tmp_path_factory) -> Clone:
     clone = Clone(copy_project(tmp_path_factory.mktemp("clone") / "with space"))
     clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "Test")
+    clone.run("git", "config", "user.email", "test@example.invalid")
     clone.commit("start")
     clone.run("dvc", "repro")
     clone.commit("first run")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -69,15 +70,18 @@ def test_onnx_and_batch_prediction_agree_from_the_original_bytes(tiny_run, image
 
 def test_http_agrees_from_the_original_bytes(tiny_run, images):
     packed, contents, probs = images
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "pipeline.serving", "--port", "18763"),
+            *(sys.executable, "-m", "pipeline.serving", "--port", str(port)),
             *("--model", str(tiny_run.root / "models/model.onnx")),
         ],
         stderr=subprocess.DEVNULL,
     )
     try:
-        address = "http://127.0.0.1:18763"
+        address = f"http://127.0.0.1:{port}"
         for _ in range(100):
             try:
                 urllib.request.urlopen(f"{address}/v2/health/ready", timeout=5).close()
