@@ -1,67 +1,324 @@
-"""The same work on every part of the archive, in several processes."""
+"""The same work on many items, in processes that may crash or hang without taking the run along."""
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ctypes import c_longlong
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from traceback import format_exc
+from typing import Any, TypeVar
 
 from pipeline.core.archive import RawArchive
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, PipelineError
 
-Part = TypeVar("Part")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+CHUNK_ITEMS = 64
+"""Items that travel together: enough to make the travel cheap, few enough to share out evenly."""
+CHUNKS_AHEAD = 4
+"""Finished or running chunks per worker before the consumer takes the next: bounds the memory."""
+PATIENCE_S = 30.0
+"""The largest image of the gate takes about a second; the rest is for a busy machine."""
+MAX_LOST = 100
+TRIES = 2
+"""One more in a fresh process: it may have been killed for what another process did."""
+IDLE = -1
 
-def map_archive(
-    work: Callable[[RawArchive, Part], Result],
-    parts: Sequence[Part],
+
+def supervised_map(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
     *,
-    archive_path: Path,
     workers: int,
+    lost: Callable[[Item, str], Result] | None = None,
+    chunk_items: int = CHUNK_ITEMS,
+    patience_s: float = PATIENCE_S,
+    max_lost: int = MAX_LOST,
 ) -> Iterator[Result]:
-    """Yield `work(archive, part)` for each part, in their order.
+    """Yield `work(item)` for each item, in their order.
+
+    The items are taken lazily and their results held for a few chunks only, so neither has to fit
+    into memory. The results do not depend on the number of workers.
 
     Args:
         work: a function of a module, or a partial of one: it travels to other processes.
-        parts: pieces of work of a second or so; a single one is done in this process.
-        archive_path: data/raw.zip. Every process opens it once, since its index of 20,000 images
-            takes 0.2 s to read.
-        workers: processes; the results do not depend on their number.
+        items: what to work on; they travel too.
+        workers: processes.
+        lost: gives the result of an item whose process crashed or hung twice, from the item and
+            what happened (`crashed (signal 11)`, `hung for 30 s`). None makes that an error, and
+            work so small that it fits into one chunk is done in this process.
+        chunk_items: items that travel together.
+        patience_s: a process that is longer than this with one item hangs.
+        max_lost: so many lost items are bad luck; more are a broken machine.
 
     Raises:
-        DataError: a process died.
+        DataError: an item was lost and `lost` is None, or too many were, or processes do not start.
     """
-    if workers == 1 or len(parts) <= 1:
-        with RawArchive(archive_path) as archive:
-            yield from (work(archive, part) for part in parts)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(parts)),
-        # Not fork: a forked child would share locks of threads that do not exist in it.
-        mp_context=get_context("spawn"),
-        initializer=_watch_parent,
-    ) as pool:
-        try:
-            with _workers_without_interrupt():
-                results = pool.map(partial(_call, work, archive_path), parts)
-            yield from results
-        except BrokenProcessPool as error:
+    chunks = _chunks(items, chunk_items)
+    if lost is None:
+        first = list(islice(chunks, 2))
+        if len(first) < 2:
+            yield from (work(item) for chunk in first for item in chunk)
+            return
+        chunks = _chained(first, chunks)
+    crew = _Crew(work, chunks, workers=workers, lost=lost, patience_s=patience_s, max_lost=max_lost)
+    try:
+        yield from crew.results()
+    finally:
+        crew.dismiss()
+
+
+def map_archive(
+    work: Callable[[RawArchive, Item], Result],
+    items: Iterable[Item],
+    *,
+    archive_path: Path,
+    workers: int,
+    lost: Callable[[Item, str], Result] | None = None,
+) -> Iterator[Result]:
+    """Yield `work(archive, item)` for each item, in their order, as `supervised_map` does.
+
+    Every process opens data/raw.zip once: its index of 20,000 images takes 0.2 s to read.
+    """
+    call = partial(_with_archive, work, archive_path)
+    try:
+        yield from supervised_map(call, items, workers=workers, lost=lost)
+    finally:
+        _open.cache_clear()  # of this process, which may see another archive of that name
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Consecutive items, and what has become of them."""
+
+    items: list[Any]
+    results: list[Any]
+    missing: int
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A part of a chunk for one worker."""
+
+    chunk: _Chunk
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process, and what it is doing as far as this side knows."""
+
+    process: Any
+    pipe: Connection
+    position: Any
+    """Shared: which item of its task it works on, or IDLE."""
+    task: _Task | None = None
+    seen: int = IDLE
+    seen_at: float = field(default_factory=time.monotonic)
+
+    def give(self, task: _Task) -> None:
+        self.task, self.seen, self.seen_at = task, IDLE, time.monotonic()
+        self.position.value = IDLE
+        with suppress(OSError):  # it is dead, which its end of the pipe will tell
+            self.pipe.send(task.chunk.items[task.start : task.stop])
+
+    def hangs(self, patience_s: float) -> bool:
+        """Tell whether it has been on one item for too long."""
+        if self.position.value != self.seen:
+            self.seen, self.seen_at = self.position.value, time.monotonic()
+        return self.task is not None and time.monotonic() - self.seen_at > patience_s
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+class _Crew:
+    """Processes at work on the chunks, and the replacements of those that fail."""
+
+    def __init__(
+        self,
+        work: Callable[[Any], Any],
+        chunks: Iterator[list[Any]],
+        *,
+        workers: int,
+        lost: Callable[[Any, str], Any] | None,
+        patience_s: float,
+        max_lost: int,
+    ) -> None:
+        self._work, self._chunks, self._lost = work, chunks, lost
+        self._patience_s, self._max_lost = patience_s, max_lost
+        self._most_open = workers * CHUNKS_AHEAD
+        self._open: deque[_Chunk] = deque()
+        """Chunks in order whose results have not been yielded."""
+        self._waiting: deque[_Task] = deque()
+        self._failures: Counter[tuple[int, int]] = Counter()
+        """How often each suspected item failed, by its chunk's identity and its place in it."""
+        self._n_lost, self._failed_starts = 0, 0
+        self._workers: list[_Worker] = []
+        self._wanted = workers
+
+    def results(self) -> Iterator[Any]:
+        """Yield every result in order."""
+        while self._fill():
+            while self._open and self._open[0].missing == 0:
+                chunk = self._open.popleft()
+                if chunk.error is not None:
+                    raise chunk.error
+                yield from chunk.results
+                self._fill()
+            if self._open:
+                self._wait()
+
+    def dismiss(self) -> None:
+        """End all processes."""
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def _fill(self) -> bool:
+        """Take chunks while there is room, hand out tasks; tell whether anything is open."""
+        while len(self._open) < self._most_open and (items := next(self._chunks, None)):
+            chunk = _Chunk(items, [None] * len(items), len(items))
+            self._open.append(chunk)
+            self._waiting.append(_Task(chunk, 0, len(items)))
+        for worker in self._workers:
+            if worker.task is None and self._waiting:
+                worker.give(self._waiting.popleft())
+        while self._waiting and len(self._workers) < self._wanted:
+            self._workers.append(_start(self._work))
+            self._workers[-1].give(self._waiting.popleft())
+        return bool(self._open)
+
+    def _wait(self) -> None:
+        """Wait until a worker has answered, died, or been silent for too long."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.task}
+        ready = wait(list(busy), timeout=min(1.0, self._patience_s / 4))
+        for worker in [busy[pipe] for pipe in ready]:  # type: ignore[index]
+            try:
+                answer = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._replace(worker, _end_of(worker))
+            else:
+                self._accept(worker, answer)
+        for worker in list(self._workers):
+            if worker.hangs(self._patience_s):
+                self._replace(worker, f"hung for {self._patience_s:g} s")
+
+    def _accept(self, worker: _Worker, answer: list[Any] | BaseException) -> None:
+        task = worker.task
+        assert task is not None
+        worker.task, self._failed_starts = None, 0
+        if isinstance(answer, BaseException):
+            # Raised in its turn, so that it is the same error whoever is fastest.
+            task.chunk.error, task.chunk.missing = answer, 0
+            return
+        task.chunk.results[task.start : task.stop] = answer
+        task.chunk.missing -= len(answer)
+
+    def _replace(self, worker: _Worker, why: str) -> None:
+        """Go on without a worker: its task is cut around the item that it failed on."""
+        task, position = worker.task, worker.position.value
+        self._workers.remove(worker)
+        worker.end()
+        assert task is not None
+        if position == IDLE:
+            self._failed_starts += 1
+            if self._failed_starts > TRIES:
+                raise DataError(f"processes that read images do not start: one {why}")
+            self._waiting.appendleft(task)
+            return
+        failed = task.start + position
+        rest = [_Task(task.chunk, task.start, failed), _Task(task.chunk, failed + 1, task.stop)]
+        self._waiting.extendleft(part for part in rest if part.start < part.stop)
+        self._try_again(task.chunk, failed, why)
+
+    def _try_again(self, chunk: _Chunk, index: int, why: str) -> None:
+        item = chunk.items[index]
+        self._failures[id(chunk), index] += 1
+        if self._failures[id(chunk), index] < TRIES:
+            self._waiting.appendleft(_Task(chunk, index, index + 1))
+            return
+        del self._failures[id(chunk), index]
+        self._n_lost += 1
+        if self._lost is None or self._n_lost > self._max_lost:
             raise DataError(
-                f"{archive_path}: a process that decodes images died, perhaps for want of memory; "
-                "free some, or set runtime.workers: 1 in params.yaml"
-            ) from error
+                f"{_shown(item)}: a process that reads images {why}, twice"
+                f"{f', after {self._max_lost} others' if self._lost else ''}; "
+                "for want of memory? free some, or set runtime.workers: 1 in params.yaml"
+            )
+        chunk.results[index] = self._lost(item, why)
+        chunk.missing -= 1
+
+
+def _start(work: Callable[[Any], Any]) -> _Worker:
+    # Not fork: a forked child would share locks of threads that do not exist in it.
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    position = context.RawValue(c_longlong, IDLE)
+    process = context.Process(target=_serve, args=(theirs, position, work), daemon=True)
+    with _without_interrupt():
+        process.start()
+    theirs.close()  # or its death would not be seen as the end of the pipe
+    return _Worker(process, ours, position)
+
+
+def _serve(pipe: Connection, position: Any, work: Callable[[Any], Any]) -> None:
+    """Answer each list of items with the list of results, in a process of its own."""
+    Thread(target=_leave_with_parent, daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent has gone
+        while True:
+            items = pipe.recv()
+            answer: list[Any] | BaseException = []
+            try:
+                for index, item in enumerate(items):
+                    position.value = index
+                    answer.append(work(item))  # type: ignore[union-attr]
+            except Exception as error:
+                if not isinstance(error, PipelineError):
+                    error.add_note(format_exc())  # where it happened; a traceback cannot travel
+                answer = error
+            pipe.send(answer)
+
+
+def _end_of(worker: _Worker) -> str:
+    worker.process.join(1)
+    code = worker.process.exitcode
+    return f"crashed (signal {-code})" if code is not None and code < 0 else "ended early"
+
+
+def _shown(item: Any) -> str:
+    text = item if isinstance(item, str) else str(getattr(item, "path", item))
+    return text[:200]
+
+
+def _chunks(items: Iterable[Item], n_items: int) -> Iterator[list[Item]]:
+    source = iter(items)
+    while chunk := list(islice(source, n_items)):
+        yield chunk
+
+
+def _chained(first: list[list[Item]], rest: Iterator[list[Item]]) -> Iterator[list[Item]]:
+    yield from first
+    yield from rest
 
 
 @contextmanager
-def _workers_without_interrupt() -> Iterator[None]:
-    """Start processes that never see Ctrl-C: it is for the parent, which says one line."""
+def _without_interrupt() -> Iterator[None]:
+    """Start a process that never sees Ctrl-C: it is for the parent, which says one line."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
     try:
         yield
@@ -69,15 +326,13 @@ def _workers_without_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _call(work: Callable[[RawArchive, Part], Result], archive_path: Path, part: Part) -> Result:
-    return work(_open(archive_path), part)
+def _with_archive(
+    work: Callable[[RawArchive, Item], Result], archive_path: Path, item: Item
+) -> Result:
+    return work(_open(archive_path), item)
 
 
-_open = lru_cache(maxsize=1)(RawArchive)  # in a worker, which lives as long as one map_archive
-
-
-def _watch_parent() -> None:
-    Thread(target=_leave_with_parent, daemon=True).start()
+_open = lru_cache(maxsize=1)(RawArchive)
 
 
 def _leave_with_parent() -> None:

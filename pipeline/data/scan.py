@@ -11,8 +11,7 @@ from pipeline.core.errors import ImageError
 from pipeline.core.workers import map_archive
 from pipeline.imaging import decode as gate
 
-PART_IMAGES = 200  # fewer are scanned sooner than a process starts
-REASONS = (*gate.REASONS, "duplicate", "conflict", "dropped")
+REASONS = (*gate.REASONS, "decoder_failed", "duplicate", "conflict", "dropped")
 """Why an image is a row of data/rejected.csv; a closed vocabulary."""
 
 
@@ -55,21 +54,25 @@ def scan_archive(
         DataError: a process died.
     """
     members = sorted(members, key=lambda member: member.path)
-    parts = [members[start : start + PART_IMAGES] for start in range(0, len(members), PART_IMAGES)]
     usable: list[Scanned] = []
     rejected: list[Rejected] = []
-    for part in map_archive(_scan_part, parts, archive_path=path, workers=workers):
-        usable += [image for image in part if isinstance(image, Scanned)]
-        rejected += [image for image in part if isinstance(image, Rejected)]
-        on_progress(len(part))
+    scanned = map_archive(_scan, members, archive_path=path, workers=workers, lost=_lost)
+    for image in scanned:
+        if isinstance(image, Scanned):
+            usable.append(image)
+        else:
+            rejected.append(image)
+        on_progress(1)
     return usable, rejected
 
 
-def _scan_part(archive: RawArchive, members: Sequence[Member]) -> list[Scanned | Rejected]:
-    return [_scan(member, archive.read(member.path)) for member in members]
+def _lost(member: Member, why: str) -> Scanned | Rejected:
+    detail = f"the process that decoded it {why}, twice"
+    return Rejected(path=member.path, source=member.source, reason="decoder_failed", detail=detail)
 
 
-def _scan(member: Member, content: bytes) -> Scanned | Rejected:
+def _scan(archive: RawArchive, member: Member) -> Scanned | Rejected:
+    content = archive.read(member.path)
     try:
         image = gate.decode(content)
     except ImageError as error:

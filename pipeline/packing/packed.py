@@ -23,7 +23,6 @@ from pipeline.imaging.preprocess import Pixels, pixels_from_bytes
 from pipeline.imaging.spec import PreprocessSpec
 
 CURE = "run: dvc repro pack"
-PART_IMAGES = 200  # fewer are packed sooner than a process starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +157,9 @@ def _write_pixels(
     on_progress: Callable[[int], None],
 ) -> None:
     _allocate(target, shape=(len(paths), spec.size_px, spec.size_px, 3))
-    parts = [
-        (start, paths[start : start + PART_IMAGES]) for start in range(0, len(paths), PART_IMAGES)
-    ]
-    pack = partial(_pack_part, target=target, spec=spec)
-    for n_images in map_archive(pack, parts, archive_path=archive_path, workers=workers):
-        on_progress(n_images)
+    pack = partial(_pack_image, target=target, spec=spec)
+    for _ in map_archive(pack, enumerate(paths), archive_path=archive_path, workers=workers):
+        on_progress(1)
 
 
 def _allocate(target: Path, *, shape: tuple[int, ...]) -> None:
@@ -180,18 +176,16 @@ def _allocate(target: Path, *, shape: tuple[int, ...]) -> None:
             os.posix_fallocate(file.fileno(), 0, target.stat().st_size)
 
 
-def _pack_part(
-    archive: RawArchive, part: tuple[int, Sequence[str]], *, target: Path, spec: PreprocessSpec
-) -> int:
-    """Decode some images straight into their rows of the file; return how many."""
-    start, paths = part
+def _pack_image(
+    archive: RawArchive, item: tuple[int, str], *, target: Path, spec: PreprocessSpec
+) -> None:
+    """Decode one image straight into its row of the file."""
+    row, path = item
     pixels = np.load(target, mmap_mode="r+")
-    for row, path in enumerate(paths, start):
-        try:
-            pixels[row] = pixels_from_bytes(archive.read(path), spec)
-        except ImageError as error:
-            # A DataError with one argument: ImageError does not survive the way between processes.
-            raise DataError(
-                f"{path}: cannot be decoded, though split could ({error}); run: dvc repro split"
-            ) from None
-    return len(paths)
+    try:
+        pixels[row] = pixels_from_bytes(archive.read(path), spec)
+    except ImageError as error:
+        # A DataError with one argument: ImageError does not survive the way between processes.
+        raise DataError(
+            f"{path}: cannot be decoded, though split could ({error}); run: dvc repro split"
+        ) from None

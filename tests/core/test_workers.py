@@ -1,32 +1,33 @@
 """Work over the archive in several processes."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.archive import RawArchive, write_archive
 from pipeline.core.errors import DataError
-from pipeline.core.workers import map_archive
+from pipeline.core.workers import CHUNK_ITEMS, CHUNKS_AHEAD, map_archive, supervised_map
 
 REPOSITORY = Path(__file__).parents[2]
 SLEEPER = """\
 import os, sys, time
-from pathlib import Path
-from pipeline.core.workers import map_archive
+from pipeline.core.workers import supervised_map
 
-def sleep(archive, seconds):
+def sleep(seconds):
     print(os.getpid(), flush=True)
     time.sleep(seconds)
 
 if __name__ == "__main__":
     try:
         seconds = float(sys.argv[1])
-        list(map_archive(sleep, [seconds] * 4, archive_path=Path("raw.zip"), workers=2))
+        list(supervised_map(sleep, [seconds] * 4, workers=2, chunk_items=1))
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -43,26 +44,111 @@ def first_byte(archive: RawArchive, path: str) -> tuple[int, int]:
     return archive.read(path)[0], os.getpid()
 
 
-def die(archive: RawArchive, path: str) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def square(number: int) -> int:
+    return number * number
 
 
-def test_results_come_in_the_order_of_the_parts(archive_path):
-    parts = [f"cat/{k}" for k in (5, 3, 8, 1)]
-    for workers in (1, 2):
-        found = list(map_archive(first_byte, parts, archive_path=archive_path, workers=workers))
-        assert [byte for byte, _ in found] == [5, 3, 8, 1]
-        assert any(pid == os.getpid() for _, pid in found) == (workers == 1)
+def square_or_fail(number: int, *, bad: dict[int, str], log: Path) -> int:
+    """Square, or what a damaged image may do to a decoder."""
+    failure = bad.get(number)
+    if failure is not None:
+        with log.open("a") as file:
+            file.write(f"{number}\n")
+    if failure == "hang":
+        time.sleep(60)
+    if failure == "exit":
+        os._exit(3)
+    if failure == "killed once" and log.read_text().split().count(str(number)) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if failure == "segfault":
+        ctypes.string_at(0)
+    return number * number
 
 
-def test_a_single_part_is_done_without_starting_a_process(archive_path):
+def refuse(number: int) -> int:
+    raise DataError(f"{number} is refused")
+
+
+def bug(number: int) -> int:
+    return [][number]
+
+
+def naming(number: int, why: str) -> str:
+    return f"{number} {why}"
+
+
+def test_results_come_in_the_order_of_the_items(archive_path):
+    items = [f"cat/{k % 9}" for k in range(400, 0, -1)]
+    for workers in (1, 3):
+        found = list(map_archive(first_byte, items, archive_path=archive_path, workers=workers))
+        assert [byte for byte, _ in found] == [int(item[4:]) for item in items]
+        assert len({pid for _, pid in found} - {os.getpid()}) in range(1, workers + 1)
+
+
+def test_a_single_chunk_is_done_without_starting_a_process(archive_path):
     ((_, pid),) = map_archive(first_byte, ["cat/1"], archive_path=archive_path, workers=8)
     assert pid == os.getpid()
 
 
-def test_a_process_that_dies_is_an_error_with_a_cure(archive_path):
-    with pytest.raises(DataError, match=r"a process that decodes images died.*runtime.workers: 1"):
-        list(map_archive(die, ["cat/1", "cat/2"], archive_path=archive_path, workers=2))
+def test_items_are_taken_only_as_far_ahead_as_the_results_are_wanted():
+    taken = []
+    results = supervised_map(square, map(taken_down(taken), range(10_000)), workers=2)
+    assert next(results) == 0
+    assert len(taken) <= (2 * CHUNKS_AHEAD + 2) * CHUNK_ITEMS
+    results.close()
+
+
+def taken_down(taken: list[int]):
+    def take(item: int) -> int:
+        taken.append(item)
+        return item
+
+    return take
+
+
+def test_no_item_gives_no_result():
+    assert list(supervised_map(square, [], workers=2, lost=naming)) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [("segfault", "crashed (signal 11)"), ("exit", "ended early"), ("hang", "hung for 1 s")],
+)
+def test_a_process_that_fails_costs_just_the_item_it_failed_on(tmp_path, failure, why):
+    bad = {17: failure, 140: failure}
+    work = partial(square_or_fail, bad=bad, log=tmp_path / "log")
+    found = list(supervised_map(work, range(200), workers=2, lost=naming, patience_s=1))
+    assert found == [f"{n} {why}" if n in bad else n * n for n in range(200)]
+    assert sorted((tmp_path / "log").read_text().split()) == ["140", "140", "17", "17"]
+
+
+def test_a_process_that_somebody_kills_costs_nothing(tmp_path):
+    work = partial(square_or_fail, bad={5: "killed once"}, log=tmp_path / "log")
+    assert list(supervised_map(work, range(9), workers=2, lost=naming)) == [n * n for n in range(9)]
+
+
+def test_a_lost_item_is_an_error_that_names_it_where_nobody_stands_in(tmp_path):
+    work = partial(square_or_fail, bad={70: "segfault"}, log=tmp_path / "log")
+    with pytest.raises(DataError, match=r"^70: .* crashed \(signal 11\), twice.*workers: 1"):
+        list(supervised_map(work, range(200), workers=2))
+
+
+def test_when_everything_is_lost_the_run_ends(tmp_path):
+    work = partial(square_or_fail, bad=dict.fromkeys(range(9), "exit"), log=tmp_path / "log")
+    with pytest.raises(DataError, match="after 3 others"):
+        list(supervised_map(work, range(9), workers=2, lost=naming, max_lost=3))
+
+
+@pytest.mark.parametrize("n_items", [1, 200])
+def test_what_the_work_raises_is_raised_here(n_items):
+    with pytest.raises(DataError, match=r"^0 is refused$"):
+        list(supervised_map(refuse, range(n_items), workers=2))
+
+
+def test_a_bug_in_the_work_keeps_its_traceback():
+    with pytest.raises(IndexError) as caught:
+        list(supervised_map(bug, range(200), workers=2))
+    assert "in bug\n    return [][number]" in caught.value.__notes__[0]
 
 
 @pytest.fixture

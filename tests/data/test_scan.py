@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from pipeline.core.archive import RawArchive
+from pipeline.core.archive import Member, RawArchive
 from pipeline.core.errors import ArtifactError
 from pipeline.data.scan import REASONS, Scanned, scan_archive
 
@@ -76,4 +76,4 @@ def test_neither_workers_nor_member_order_change_what_is_found(make_archive, pic
 
 def test_a_missing_archive_names_the_stage_that_makes_it(tmp_path):
     with pytest.raises(ArtifactError, match=r"raw.zip: not found; run: dvc repro download"):
-        scan_archive(tmp_path / "raw.zip", [], workers=1)
+        scan_archive(tmp_path / "raw.zip", [Member("cat/1.jpg", "1.jpg", 9)], workers=1)
