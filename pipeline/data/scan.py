@@ -9,6 +9,7 @@ from pipeline.core.archive import Member, RawArchive
 from pipeline.core.artifacts import Rejected
 from pipeline.core.errors import ImageError
 from pipeline.core.workers import map_archive
+from pipeline.data.look import Look, look_at
 from pipeline.imaging import decode as gate
 
 REASONS = (*gate.REASONS, "decoder_failed", "duplicate", "conflict", "dropped")
@@ -27,6 +28,8 @@ class Scanned:
     """Of the bytes."""
     width: int
     height: int
+    look: Look
+    """What near duplicates are found by."""
 
     @property
     def folder(self) -> str:
@@ -86,4 +89,5 @@ def _scan(archive: RawArchive, member: Member) -> Scanned | Rejected:
         sha256=hashlib.sha256(content).hexdigest(),
         width=image.width,
         height=image.height,
+        look=look_at(image),
     )

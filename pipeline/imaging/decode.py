@@ -3,6 +3,9 @@
 A short list of formats, limits read from the header before any pixel is decoded, a full decode,
 EXIF orientation applied, 16-bit scaled, transparency composited on white. Of an animation the
 first frame is the image.
+
+Pillow reads headers and decides what is damaged. Sound JPEGs in colour or grey, nearly all there
+are, are decoded by simplejpeg: the same libjpeg-turbo, the same bytes, in half the time.
 """
 
 import io
@@ -11,6 +14,7 @@ import warnings
 import zlib
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pipeline.core.errors import ImageError
@@ -20,6 +24,9 @@ MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 50_000_000  # a 48-megapixel phone photograph passes
 MAX_ASPECT = 20.0
 MIN_SIDE_PX = 8
+
+ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Where Pillow finds an orientation: an image with none of these has none."""
 
 REASONS = ("empty", "too_large", "not_an_image", "truncated", "bad_size")
 """Why bytes are refused; the closed vocabulary of `ImageError.reason`."""
@@ -42,7 +49,7 @@ def decode(content: bytes) -> Image.Image:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd EXIF and palettes
         image = _open(content)
         _check_size(*image.size)
-        return _to_rgb(_load(image))
+        return _to_rgb(_load(image, content))
 
 
 def _open(content: bytes) -> Image.Image:
@@ -63,14 +70,35 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError("bad_size", f"{width} x {height} pixels, sides at most {MAX_ASPECT:g} : 1")
 
 
-def _load(image: Image.Image) -> Image.Image:
+def _load(image: Image.Image, content: bytes) -> Image.Image:
+    """Decode an opened image fully and turn it upright."""
     try:
-        image.load()
-        return ImageOps.exif_transpose(image)
+        loaded = _sound_jpeg(image, content)
+        if loaded is None:
+            image.load()
+            loaded = image
+        if any(key in loaded.info for key in ORIENTED_BY):
+            ImageOps.exif_transpose(loaded, in_place=True)
+        return loaded
     except (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error) as error:
         raise ImageError("truncated", _brief(error)) from error
     except Exception as error:  # a decoder's own failure on damaged bytes
         raise ImageError("truncated", f"{type(error).__name__}: {_brief(error)}") from error
+
+
+def _sound_jpeg(image: Image.Image, content: bytes) -> Image.Image | None:
+    """Return a JPEG's pixels; None leaves other files, and any that give cause for doubt."""
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return None
+    try:
+        pixels = simplejpeg.decode_jpeg(content)  # strict: the first warning is an error
+    except ValueError:
+        return None
+    loaded = Image.fromarray(pixels)
+    if loaded.size != image.size:
+        return None
+    loaded.info = image.info
+    return loaded
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

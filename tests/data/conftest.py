@@ -1,25 +1,14 @@
 """Small archives of drawn and broken images."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_archives import archive_of, encoded, noise
 from PIL import Image
 
-from pipeline.core.archive import Member, RawArchive, write_archive
-
-
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def noise(seed: int, width: int = 40, height: int = 30) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+from pipeline.core.archive import Member
 
 
 @pytest.fixture
@@ -59,10 +48,4 @@ def dirty() -> dict[str, bytes]:
 def make_archive(tmp_path) -> Callable[[dict[str, bytes]], tuple[Path, tuple[Member, ...]]]:
     """Write data/raw.zip; return its path and members."""
 
-    def make(contents: dict[str, bytes]) -> tuple[Path, tuple[Member, ...]]:
-        path = tmp_path / "data/raw.zip"
-        write_archive(path, [(name, f"mine/{name}", contents[name]) for name in sorted(contents)])
-        with RawArchive(path) as archive:
-            return path, archive.members
-
-    return make
+    return lambda contents: archive_of(tmp_path, contents)

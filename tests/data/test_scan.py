@@ -8,7 +8,9 @@ import pytest
 
 from pipeline.core.archive import Member, RawArchive
 from pipeline.core.errors import ArtifactError
+from pipeline.data.look import look_at
 from pipeline.data.scan import REASONS, Scanned, scan_archive
+from pipeline.imaging.decode import decode
 
 
 def test_every_dirty_file_gets_its_verdict(make_archive, dirty):
@@ -49,6 +51,7 @@ def test_an_image_is_described_by_its_bytes_and_names(make_archive, picture):
         sha256=hashlib.sha256(picture(1)).hexdigest(),
         width=40,
         height=30,
+        look=look_at(decode(picture(1))),
     )
 
 
