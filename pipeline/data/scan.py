@@ -28,6 +28,10 @@ class Scanned:
     """Of the bytes."""
     width: int
     height: int
+    brightness: float
+    """Mean luma, 0 to 255."""
+    sharpness: float
+    """Variance of the Laplacian of the luma; low where the image is blurred."""
 
     @property
     def folder(self) -> str:
@@ -83,4 +87,6 @@ def _scan(member: Member, content: bytes) -> Scanned | Rejected:
         sha256=hashlib.sha256(content).hexdigest(),
         width=image.width,
         height=image.height,
+        brightness=0.0,
+        sharpness=0.0,
     )

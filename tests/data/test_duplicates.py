@@ -1,18 +1,14 @@
 """Of equal bytes one image is kept, or none."""
 
+from scanned import scanned
+
 from pipeline.data.duplicates import set_aside_duplicates
 from pipeline.data.scan import Scanned
 
 
 def image(path: str, content: str, label: str | None = None) -> Scanned:
-    return Scanned(
-        path=path,
-        source=f"mine/{path}",
-        label=label or path.partition("/")[0],
-        sha256=content * 64,
-        width=9,
-        height=9,
-    )
+    changed = {} if label is None else {"label": label}
+    return scanned(path, source=f"mine/{path}", sha256=content * 64, **changed)
 
 
 def paths(images) -> list[str]:

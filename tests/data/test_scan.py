@@ -49,6 +49,8 @@ def test_an_image_is_described_by_its_bytes_and_names(make_archive, picture):
         sha256=hashlib.sha256(picture(1)).hexdigest(),
         width=40,
         height=30,
+        brightness=found.brightness,
+        sharpness=found.sharpness,
     )
 
 
