@@ -2,15 +2,13 @@
 
 import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from drawn import CORRECTIONS, METADATA, lay_out, picture
 
 from pipeline.core.archive import write_archive
 from pipeline.core.artifacts import Rejected, Sample, read_records
@@ -21,15 +19,6 @@ from pipeline.data.groups import Pair
 from stages.split import run
 
 REPOSITORY = Path(__file__).parents[2]
-HEADER = "path,action,label\n"
-METADATA = "path,split,group\n"
-
-
-def picture(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -51,21 +40,6 @@ def contents() -> dict[str, bytes]:
         "dog/page.png": b"<html></html>",
         "dog/half.png": images["dog/00.png"][:500],
     }
-
-
-def lay_out(
-    root: Path,
-    contents: dict[str, bytes],
-    *,
-    corrections: str = HEADER,
-    metadata: str = METADATA,
-) -> Layout:
-    layout = Layout(root)
-    members = [(name, f"mine/{name}", contents[name]) for name in sorted(contents)]
-    write_archive(layout.raw_archive, members)
-    layout.corrections.write_text(corrections)
-    layout.metadata.write_text(metadata)
-    return layout
 
 
 def manifest(layout: Layout) -> dict[str, Sample]:
@@ -162,7 +136,7 @@ def test_corrections_are_applied_and_move_no_image(params, contents, tmp_path):
         "cat/05.png,relabel,dog\ncat/06.png,drop,\ncat/copy.png,keep,\n"
         "dog/liar.png,relabel,cat\ndog/empty.png,keep,\n"
     )
-    after = lay_out(tmp_path / "after", contents, corrections=HEADER + rows)
+    after = lay_out(tmp_path / "after", contents, corrections=CORRECTIONS + rows)
     run(params, after)
     old, new = manifest(before), manifest(after)
     assert new["cat/05.png"] == replace(old["cat/05.png"], label="dog")
@@ -174,14 +148,14 @@ def test_corrections_are_applied_and_move_no_image(params, contents, tmp_path):
 
 
 def test_a_correction_that_cannot_help_is_logged(params, contents, tmp_path, caplog):
-    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}dog/empty.png,keep,\n")
+    layout = lay_out(tmp_path, contents, corrections=f"{CORRECTIONS}dog/empty.png,keep,\n")
     run(params, layout)
     assert any("dog/empty.png stays rejected" in message for message in caplog.messages)
     assert reasons(layout)["dog/empty.png"] == "empty"
 
 
 def test_a_correction_of_no_image_stops_before_the_scan(params, contents, tmp_path):
-    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}cat/99.png,drop,\n")
+    layout = lay_out(tmp_path, contents, corrections=f"{CORRECTIONS}cat/99.png,drop,\n")
     with pytest.raises(DataError, match=r"corrections.csv, line 2: no image 'cat/99.png'"):
         run(params, layout)
     assert not layout.rejected.exists()
@@ -191,10 +165,10 @@ def test_a_class_that_a_relabel_empties_is_an_error_and_a_dropped_one_is_told(
     params, contents, tmp_path, caplog
 ):
     contents["kitty/1.png"] = picture(900)
-    layout = lay_out(tmp_path, contents, corrections=f"{HEADER}kitty/1.png,relabel,cat\n")
+    layout = lay_out(tmp_path, contents, corrections=f"{CORRECTIONS}kitty/1.png,relabel,cat\n")
     with pytest.raises(DataError, match=r"line 2: with this relabel class 'kitty' has no image"):
         run(params, layout)
-    layout.corrections.write_text(f"{HEADER}mine/kitty/1.png,drop,\n")
+    layout.corrections.write_text(f"{CORRECTIONS}mine/kitty/1.png,drop,\n")
     run(params, layout)
     assert {sample.label for sample in manifest(layout).values()} == {"cat", "dog"}
     assert any("drops all 1 images of class 'kitty'" in message for message in caplog.messages)
@@ -219,7 +193,7 @@ def test_a_given_split_is_kept(params, tmp_path):
         layout.raw_archive,
         [(path, source, picture(int(path[4:7]))) for path, source in sorted(members)],
     )
-    layout.corrections.write_text(HEADER)
+    layout.corrections.write_text(CORRECTIONS)
     layout.metadata.write_text(METADATA)
     run(replace(params, split=replace(params.split, keep_given=True)), layout)
     samples = manifest(layout).values()
@@ -252,7 +226,7 @@ def test_missing_inputs_are_named_with_their_cure(params, contents, tmp_path):
     layout.corrections.unlink()
     with pytest.raises(ArtifactError, match=r"corrections.csv: not found; make it with one line"):
         run(params, layout)
-    layout.corrections.write_text(HEADER)
+    layout.corrections.write_text(CORRECTIONS)
     layout.metadata.unlink()
     with pytest.raises(ArtifactError, match=r"metadata.csv: not found; make it with one line: pa"):
         run(params, layout)
@@ -268,7 +242,7 @@ def near(monkeypatch):
 
     def finding(*pairs: tuple[str, str]) -> None:
         found = [Pair(*pair, "near") for pair in pairs]
-        monkeypatch.setattr("stages.split.find_pairs", lambda images: found)
+        monkeypatch.setattr("stages.split.find_pairs", lambda images, **options: found)
 
     return finding
 
@@ -304,7 +278,7 @@ def test_no_correction_of_a_label_moves_an_image_also_within_groups(
     before = lay_out(tmp_path / "before", contents)
     run(params, before)
     rows = "".join(f"cat/{k:02d}.png,relabel,dog\n" for k in (5, 8, 9, 12))
-    after = lay_out(tmp_path / "after", contents, corrections=HEADER + rows)
+    after = lay_out(tmp_path / "after", contents, corrections=CORRECTIONS + rows)
     run(params, after)
     old, new = manifest(before), manifest(after)
     assert sum(new[path].label != old[path].label for path in old) == 4
@@ -318,7 +292,7 @@ def test_dropping_one_image_of_a_group_does_not_move_the_others(params, contents
     before = lay_out(tmp_path / "before", contents)
     run(params, before)
     for path in ("cat/08.png", "dog/08.png", "dog/09.png"):
-        after = lay_out(tmp_path / path[:6], contents, corrections=f"{HEADER}{path},drop,\n")
+        after = lay_out(tmp_path / path[:6], contents, corrections=f"{CORRECTIONS}{path},drop,\n")
         run(params, after)
         old, new = manifest(before), manifest(after)
         del old[path]
@@ -328,9 +302,7 @@ def test_dropping_one_image_of_a_group_does_not_move_the_others(params, contents
 def test_exact_fractions_are_reported(params, tmp_path, caplog):
     caplog.set_level("INFO")
     contents = {
-        f"{c}/{k}.png": picture(k + 100 * (c == "dog"))
-        for c in ["cat", "dog"]
-        for k in range(20)
+        f"{c}/{k}.png": picture(k + 100 * (c == "dog")) for c in ["cat", "dog"] for k in range(20)
     }
     layout = lay_out(tmp_path, contents)
     run(with_split(params, method="exact"), layout)
@@ -381,4 +353,4 @@ def test_a_row_about_no_image_stops_before_the_scan(params, contents, tmp_path):
 
 
 def test_the_committed_corrections_have_their_header():
-    assert Layout(REPOSITORY).corrections.read_text().startswith(HEADER)
+    assert Layout(REPOSITORY).corrections.read_text().startswith(CORRECTIONS)
