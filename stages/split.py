@@ -26,7 +26,7 @@ from pipeline.data.given import divided_groups, given_splits, warn_divided
 from pipeline.data.groups import find_pairs, group_images
 from pipeline.data.metadata import read_metadata, warn_ignored
 from pipeline.data.scan import scan_archive
-from pipeline.data.split import split_images, to_samples
+from pipeline.data.split import split_images, to_samples, warn_inexact
 from pipeline.data.summary import (
     in_words,
     require_no_leak,
@@ -64,32 +64,33 @@ def run(params: Params, layout: Layout) -> None:
     require_usable(images, expected=corrections.classes_of(members))
 
     given = given_splits(images, metadata.split) if params.split.keep_given else {}
+    fractions = {"valid": params.split.valid_fraction, "test": params.split.test_fraction}
     splits = split_images(
         images,
         groups,
         given=given,
         method=params.split.method,
-        valid_fraction=params.split.valid_fraction,
-        test_fraction=params.split.test_fraction,
+        fractions=fractions,
         seed=params.split.seed,
     )
     samples = to_samples(images, groups, splits)
     divided = divided_groups(groups, given)
-    wanted = {"valid": params.split.valid_fraction, "test": params.split.test_fraction}
     summary = summarize_data(
         samples,
         rejected,
         images=images,
         pairs=pairs,
         divided=divided,
-        wanted={} if given else wanted,
+        wanted={} if given else fractions,
     )
     require_no_leak(summary)
+    exact = params.split.method == "exact" and not given
     for warning in (
         *without_effect(corrections, refused, groups),
         *dropped_classes(corrections, members),
         *([] if params.split.keep_given else warn_ignored(metadata)),
         *warn_divided(groups, divided),
+        *(warn_inexact(images, splits, fractions) if exact else []),
         *warnings_about(samples, pairs),
     ):
         log.warning("%s", warning)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import floor
 
+HELD_OUT = ("test", "valid")
+
 
 def number_of(group: str, *, seed: int) -> float:
     """Return a group's number, independent of all other groups'."""
@@ -17,29 +19,30 @@ def number_of(group: str, *, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def by_number(
-    numbers: Mapping[str, float], *, valid_fraction: float, test_fraction: float
-) -> dict[str, str]:
-    """Return the split of each group: below `test_fraction` test, then `valid_fraction` valid.
+def by_number(numbers: Mapping[str, float], fractions: Mapping[str, float]) -> dict[str, str]:
+    """Return the split of each group: the lowest numbers test, the next valid, the rest train.
 
     No group's split depends on another's. The fractions hold as a fair draw does, in every class.
+
+    Args:
+        numbers: by group.
+        fractions: share for `test` and for `valid`.
     """
-    return {
-        group: "test"
-        if number < test_fraction
-        else "valid"
-        if number < test_fraction + valid_fraction
-        else "train"
-        for group, number in numbers.items()
-    }
+    test_end = fractions["test"]
+    valid_end = test_end + fractions["valid"]
+
+    def split_of(number: float) -> str:
+        if number < test_end:
+            return "test"
+        return "valid" if number < valid_end else "train"
+
+    return {group: split_of(number) for group, number in numbers.items()}
 
 
 def by_count(
     numbers: Mapping[str, float],
-    sizes: Mapping[str, Counter[str]],
-    *,
-    valid_fraction: float,
-    test_fraction: float,
+    sizes: Mapping[str, Mapping[str, int]],
+    fractions: Mapping[str, float],
 ) -> dict[str, str]:
     """Return the split of each group, so that every class gets `held_out_counts`.
 
@@ -50,19 +53,16 @@ def by_count(
     Args:
         numbers: by group.
         sizes: by group, its images of each class.
-        valid_fraction: share for validation.
-        test_fraction: share for testing.
+        fractions: share for `test` and for `valid`.
     """
     class_sizes: Counter[str] = Counter()
     for size in sizes.values():
         class_sizes.update(size)
-    missing = held_out_counts(
-        class_sizes, valid_fraction=valid_fraction, test_fraction=test_fraction
-    )
+    missing = held_out_counts(class_sizes, fractions)
     splits = dict.fromkeys(numbers, "train")
     order = sorted(numbers, key=lambda group: (numbers[group], group))
     for suits in (_fits, _comes_closer):
-        for name in missing:
+        for name in HELD_OUT:
             for group in order:
                 if splits[group] == "train" and suits(sizes[group], missing[name]):
                     splits[group] = name
@@ -71,9 +71,9 @@ def by_count(
 
 
 def held_out_counts(
-    class_sizes: Mapping[str, int], *, valid_fraction: float, test_fraction: float
+    class_sizes: Mapping[str, int], fractions: Mapping[str, float]
 ) -> dict[str, Counter[str]]:
-    """Return how many images of each class are for testing and for validation.
+    """Return how many images of each class are for `test` and for `valid`.
 
     The method of largest remainders: each class gets its share rounded down, and the images that
     the rounded total still lacks go to the classes that lost most; among equals, to the first by
@@ -81,23 +81,18 @@ def held_out_counts(
 
     Args:
         class_sizes: images by class.
-        valid_fraction: share for validation.
-        test_fraction: share for testing.
-
-    Returns:
-        For `test` and `valid`, the number of images by class.
+        fractions: share for `test` and for `valid`.
 
     Source: Balinski and Young 1982, Fair Representation, chapter 3 (the method of Hamilton).
     """
-    fractions = {"test": test_fraction, "valid": valid_fraction}
     shares = {
         # As people mean it: in binary, 0.29 * 100 is 28.999999999999996.
-        split: {name: size * Fraction(str(fraction)) for name, size in class_sizes.items()}
-        for split, fraction in fractions.items()
+        split: {name: size * Fraction(str(fractions[split])) for name, size in class_sizes.items()}
+        for split in HELD_OUT
     }
-    counts = {split: Counter({n: floor(s) for n, s in shares[split].items()}) for split in shares}
+    counts = {split: Counter({n: floor(s) for n, s in shares[split].items()}) for split in HELD_OUT}
     free = {
-        name: size - 1 - sum(counts[split][name] for split in counts)
+        name: size - 1 - sum(counts[split][name] for split in HELD_OUT)
         for name, size in class_sizes.items()
     }
     for split, share in shares.items():
@@ -110,10 +105,10 @@ def held_out_counts(
     return counts
 
 
-def _fits(size: Counter[str], missing: Counter[str]) -> bool:
+def _fits(size: Mapping[str, int], missing: Counter[str]) -> bool:
     return all(missing[name] >= n for name, n in size.items())
 
 
-def _comes_closer(size: Counter[str], missing: Counter[str]) -> bool:
+def _comes_closer(size: Mapping[str, int], missing: Counter[str]) -> bool:
     now = sum(abs(missing[name]) for name in size)
     return sum(abs(missing[name] - n) for name, n in size.items()) < now

@@ -6,9 +6,11 @@ from operator import attrgetter
 
 from pipeline.core.artifacts import SPLITS, Sample
 from pipeline.core.errors import DataError
-from pipeline.data.draws import by_count, by_number, number_of
+from pipeline.data.draws import HELD_OUT, by_count, by_number, held_out_counts, number_of
 from pipeline.data.given import divided_groups, splits_of_groups
 from pipeline.data.scan import Scanned
+
+MAX_NAMED = 5
 
 
 def split_images(
@@ -17,8 +19,7 @@ def split_images(
     *,
     given: Mapping[str, str],
     method: str,
-    valid_fraction: float,
-    test_fraction: float,
+    fractions: Mapping[str, float],
     seed: int,
 ) -> dict[str, str]:
     """Return the split of each image, by path: the given one if there is one, else a drawn one.
@@ -32,8 +33,7 @@ def split_images(
         given: the given split, by path (see `given_splits`); empty to draw all.
         method: `hash`: adding or removing images moves no image of another group; `exact`: the
             fractions are met in every class folder, but for what large groups make impossible.
-        valid_fraction: share of the drawn images for validation.
-        test_fraction: share of the drawn images for testing.
+        fractions: share of the drawn images for `test` and for `valid`.
         seed: another seed draws anew.
     """
     fixed = splits_of_groups(groups, given)
@@ -43,8 +43,7 @@ def split_images(
         [image for image in images if groups[image.path] not in held_out.keys() | divided],
         groups,
         method=method,
-        valid_fraction=0.0 if "valid" in held_out.values() else valid_fraction,
-        test_fraction=0.0 if "test" in held_out.values() else test_fraction,
+        fractions={s: 0.0 if s in held_out.values() else fractions[s] for s in HELD_OUT},
         seed=seed,
     )
     splits = fixed | drawn
@@ -92,13 +91,33 @@ def to_samples(
     ]
 
 
+def warn_inexact(
+    images: Sequence[Scanned], splits: Mapping[str, str], fractions: Mapping[str, float]
+) -> list[str]:
+    """Return a sentence on the class folders whose counts are not those of `held_out_counts`."""
+    wanted = held_out_counts(Counter(image.folder for image in images), fractions)
+    found = Counter((image.folder, splits[image.path]) for image in images)
+    off = [
+        f"{folder} {split} {found[folder, split]} instead of {n_wanted}"
+        for split in HELD_OUT
+        for folder, n_wanted in sorted(wanted[split].items())
+        if found[folder, split] != n_wanted
+    ]
+    if not off:
+        return []
+    more = f" and {len(off) - MAX_NAMED} more" if len(off) > MAX_NAMED else ""
+    return [
+        "split.method exact: groups that stay whole, or too few images, leave "
+        f"{', '.join(off[:MAX_NAMED])}{more}"
+    ]
+
+
 def _draw(
     images: Sequence[Scanned],
     groups: Mapping[str, str],
     *,
     method: str,
-    valid_fraction: float,
-    test_fraction: float,
+    fractions: Mapping[str, float],
     seed: int,
 ) -> dict[str, str]:
     """Return the split of each of the images' groups, by its name.
@@ -112,19 +131,16 @@ def _draw(
     for image in images:
         sizes[groups[image.path]][image.folder] += 1
     numbers = {group: number_of(group, seed=seed) for group in sizes}
-    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
     if method == "exact":
-        splits = by_count(numbers, sizes, **fractions)
+        splits = by_count(numbers, sizes, fractions)
     else:
-        splits = by_number(numbers, **fractions)
+        splits = by_number(numbers, fractions)
     classes = [*_groups_by(images, groups, "folder"), *_groups_by(images, groups, "label")]
     for names in classes:
         if all(splits[group] != "train" for group in names):
             splits[max(names, key=lambda g: (numbers[g], g))] = "train"
-    bounds = {
-        "test": (0.0, test_fraction),
-        "valid": (test_fraction, test_fraction + valid_fraction),
-    }
+    test_end, valid_end = fractions["test"], fractions["test"] + fractions["valid"]
+    bounds = {"test": (0.0, test_end), "valid": (test_end, valid_end)}
     for name, (low, high) in bounds.items():
         if low < high and name not in splits.values():
             distances = {

@@ -15,7 +15,8 @@ from pipeline.data.scan import Scanned
 FEW_IMAGES = 10
 IMBALANCE = 10
 MAX_NAMED = 5
-QUARTILES = (0, 25, 50, 75, 100)
+QUARTILES = {"min": 0, "q1": 25, "median": 50, "q3": 75, "max": 100}
+"""In percent. By name and not as a list, for `dvc metrics` leaves lists out."""
 
 
 def require_usable(images: Sequence[Scanned], *, expected: Collection[str]) -> None:
@@ -69,7 +70,7 @@ def summarize_data(
         rejected: all others.
         images: the same as `samples`, as they were scanned.
         pairs: images that show the same, also those of images that were set aside.
-        wanted: the fractions that were asked for, by split; empty if the split was given.
+        wanted: the fractions that were asked for `test` and `valid`; empty if the split was given.
         divided: the groups that the given split divides.
     """
     classes: dict[str, Counter[str]] = {}
@@ -77,6 +78,7 @@ def summarize_data(
         classes.setdefault(sample.label, Counter())[sample.split] += 1
     sizes = {label: counts.total() for label, counts in classes.items()}
     splits = Counter(sample.split for sample in samples)
+    shares = {"train": 1 - sum(wanted.values()), **wanted} if wanted else {}
     reasons = Counter(row.reason for row in rejected)
     near = [pair for pair in _usable(pairs, samples) if pair.kind == "near"]
     near_groups = Counter(connected((pair.first, pair.second) for pair in near).values())
@@ -85,7 +87,7 @@ def summarize_data(
         "n_rejected": len(rejected),
         "n_groups": len({sample.group for sample in samples}),
         "classes": {label: _class(classes[label]) for label in sorted(classes)},
-        "splits": {s: _split(splits[s], len(samples), wanted.get(s)) for s in SPLITS},
+        "splits": {s: _split(splits[s], len(samples), shares.get(s)) for s in SPLITS},
         "rejected": dict(sorted(reasons.items())),
         "exact_duplicates": reasons["duplicate"],
         "conflicts": reasons["conflict"],
@@ -96,7 +98,7 @@ def summarize_data(
         },
         "leaked_pairs": leaked_pairs(samples, pairs),
         "divided_groups": len(divided),
-        "few_images": sorted(label for label, n in sizes.items() if n < FEW_IMAGES),
+        "few_images": {label: n for label, n in sorted(sizes.items()) if n < FEW_IMAGES},
         "imbalance_ratio": round(max(sizes.values()) / min(sizes.values()), 2),
         "width_px": _quartiles([image.width for image in images], digits=0),
         "height_px": _quartiles([image.height for image in images], digits=0),
@@ -195,7 +197,7 @@ def _class(counts: Counter[str]) -> dict[str, float]:
 def _split(n_images: int, total: int, wanted: float | None) -> dict[str, float]:
     """Return what one split has of all."""
     found = {"n_images": n_images, "fraction": round(n_images / total, 4)}
-    return found if wanted is None else found | {"wanted": wanted}
+    return found if wanted is None else found | {"wanted": round(wanted, 4)}
 
 
 def _usable(pairs: Iterable[Pair], samples: Sequence[Sample]) -> list[Pair]:
@@ -203,7 +205,8 @@ def _usable(pairs: Iterable[Pair], samples: Sequence[Sample]) -> list[Pair]:
     return [pair for pair in pairs if pair.first in paths and pair.second in paths]
 
 
-def _quartiles(values: Sequence[float], *, digits: int) -> list[float]:
+def _quartiles(values: Sequence[float], *, digits: int) -> dict[str, float]:
     """Return the least, the three quartiles and the largest."""
-    found = np.percentile(values, QUARTILES)
-    return [round(float(value), digits) if digits else round(float(value)) for value in found]
+    found = np.percentile(values, list(QUARTILES.values()))
+    rounded = [round(float(value), digits) if digits else round(float(value)) for value in found]
+    return dict(zip(QUARTILES, rounded, strict=True))

@@ -16,7 +16,7 @@ def test_a_groups_number_is_the_head_of_a_sha256_as_a_fraction():
 def test_low_numbers_are_for_testing_and_the_next_for_validation():
     numbers = {"a": 0.0, "b": 0.19, "c": 0.2, "d": 0.29, "e": 0.31, "f": 0.999}
     assert "".join(
-        split[1] for split in by_number(numbers, valid_fraction=0.1, test_fraction=0.2).values()
+        split[1] for split in by_number(numbers, {"valid": 0.1, "test": 0.2}).values()
     ) == ("eeaarr")
 
 
@@ -40,7 +40,7 @@ def test_low_numbers_are_for_testing_and_the_next_for_validation():
     ],
 )
 def test_held_out_counts_are_the_shares_by_largest_remainders(sizes, valid, test, expected):
-    counts = held_out_counts(sizes, valid_fraction=valid, test_fraction=test)
+    counts = held_out_counts(sizes, {"valid": valid, "test": test})
     assert {s: [counts[s][name] for name in sizes] for s in ("test", "valid")} == expected
 
 
@@ -50,8 +50,7 @@ def drawn(sizes: dict[str, dict[str, int]], *, valid: float, test: float) -> dic
     return by_count(
         numbers,
         {group: Counter(size) for group, size in sizes.items()},
-        valid_fraction=valid,
-        test_fraction=test,
+        {"valid": valid, "test": test},
     )
 
 

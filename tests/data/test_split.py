@@ -11,7 +11,7 @@ from pipeline.core.errors import DataError
 from pipeline.data.given import given_splits
 from pipeline.data.groups import group_images
 from pipeline.data.scan import Scanned
-from pipeline.data.split import split_images, to_samples
+from pipeline.data.split import split_images, to_samples, warn_inexact
 
 METHODS = ("hash", "exact")
 
@@ -30,8 +30,7 @@ def splits_of(
         group_images(images, pairs=[], given=groups or {}),
         given=given or {},
         method=method,
-        valid_fraction=0.1,
-        test_fraction=0.2,
+        fractions={"valid": 0.1, "test": 0.2},
         seed=seed,
     )
 
@@ -82,6 +81,18 @@ def test_exact_fractions_are_met_in_every_class():
         ("dog", "valid"): 13,
         ("dog", "train"): 91,
     }
+
+
+def test_where_groups_leave_other_counts_than_the_exact_ones_it_is_told():
+    # Of 100 cats in groups of 20, 20 are wanted for testing and 10 for validation; of 10 dogs 2
+    # and 1. A group of 20 is as far from 10 as none.
+    images = [scanned(f"cat/{k}") for k in range(100)] + [scanned(f"dog/{k}") for k in range(10)]
+    groups = {f"cat/{k}": f"animal {k % 5}" for k in range(100)}
+    found = splits_of(images, method="exact", groups=groups)
+    (warning,) = warn_inexact(images, found, {"valid": 0.1, "test": 0.2})
+    assert warning.endswith("leave cat valid 0 instead of 10")
+    fine = splits_of(images, method="exact")
+    assert warn_inexact(images, fine, {"valid": 0.1, "test": 0.2}) == []
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -40,8 +40,8 @@ class DataSet:
             for k in chance.choice(n, size=n // 5, replace=False):
                 self.given[self.images[k].path] = f"group {chance.integers(0, n // 8 + 1)}"
         self.fractions = {
-            "valid_fraction": float(chance.uniform(0.05, 0.3)),
-            "test_fraction": float(chance.uniform(0.05, 0.3)),
+            "valid": float(chance.uniform(0.05, 0.3)),
+            "test": float(chance.uniform(0.05, 0.3)),
         }
         self.chance = chance
 
@@ -51,7 +51,12 @@ class DataSet:
 
     def split(self, method: str, images: list[Scanned] | None = None) -> dict[str, str]:
         return split_images(
-            images or self.images, self.groups, given={}, method=method, seed=1, **self.fractions
+            images or self.images,
+            self.groups,
+            given={},
+            method=method,
+            seed=1,
+            fractions=self.fractions,
         )
 
 
@@ -89,7 +94,7 @@ def test_hashed_fractions_of_groups_are_those_of_a_fair_draw():
         splits = {groups[path]: split for path, split in data.split("hash").items()}
         counts = Counter(splits.values())
         for name in ("test", "valid"):
-            fraction = data.fractions[f"{name}_fraction"]
+            fraction = data.fractions[name]
             assert within(counts[name], len(splits), fraction), (seed, name)
             totals[name] += counts[name] - len(splits) * fraction
             totals[f"{name} variance"] += len(splits) * fraction * (1 - fraction)
@@ -102,7 +107,7 @@ def test_exact_fractions_of_single_images_are_met_to_the_image():
         data = DataSet(seed, single=True)
         splits = data.split("exact")
         for name in ("test", "valid"):
-            fraction = data.fractions[f"{name}_fraction"]
+            fraction = data.fractions[name]
             found = Counter(image.folder for image in data.images if splits[image.path] == name)
             assert abs(found.total() - len(data.images) * fraction) <= 0.5 + 1e-9, seed
             for folder, size in Counter(image.folder for image in data.images).items():
@@ -114,7 +119,7 @@ def test_exact_fractions_of_groups_differ_by_less_than_the_largest_group():
         data = DataSet(seed)
         splits = data.split("exact")
         largest = max(Counter(data.groups.values()).values())
-        wanted = held_out_counts(Counter(i.folder for i in data.images), **data.fractions)
+        wanted = held_out_counts(Counter(i.folder for i in data.images), data.fractions)
         for name in ("test", "valid"):
             found = Counter(i.folder for i in data.images if splits[i.path] == name)
             for folder in wanted[name]:
@@ -133,7 +138,9 @@ def test_one_image_more_or_less_among_2000_moves_no_other_group():
             left = [image for k, image in enumerate(data.images) if k != gone]
             pairs = [p for p in data.pairs if data.images[gone].path not in (p.first, p.second)]
             fresh = group_images(left, pairs=pairs, given=data.given)
-            after = split_images(left, fresh, given={}, method="hash", seed=1, **data.fractions)
+            after = split_images(
+                left, fresh, given={}, method="hash", seed=1, fractions=data.fractions
+            )
             group = groups[data.images[gone].path]
             assert all(after[p] == before[p] for p in after if groups[p] != group)
 
@@ -202,7 +209,7 @@ def test_a_given_test_split_is_kept_but_for_the_groups_that_it_divides(method):
             given=given_splits(data.images, table),
             method=method,
             seed=1,
-            **data.fractions,
+            fractions=data.fractions,
         )
         wanted = defaultdict(set)
         for path, split in table.items():

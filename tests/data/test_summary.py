@@ -44,6 +44,10 @@ def rejected(*reasons: str) -> list[Rejected]:
     ]
 
 
+def quartiles(*values: float) -> dict[str, float]:
+    return dict(zip(("min", "q1", "median", "q3", "max"), values, strict=True))
+
+
 def summary_of(rows: list[Sample], refused: list[Rejected] | None = None, **options):
     images = [
         scanned(row.path, width=row.width, height=row.height, brightness=k, sharpness=k / 3)
@@ -82,7 +86,7 @@ def test_the_summary_says_what_the_data_set_is_made_of():
             },
         },
         "splits": {
-            "train": {"n_images": 4, "fraction": 0.5},
+            "train": {"n_images": 4, "fraction": 0.5, "wanted": 0.7},
             "valid": {"n_images": 2, "fraction": 0.25, "wanted": 0.1},
             "test": {"n_images": 2, "fraction": 0.25, "wanted": 0.2},
         },
@@ -92,14 +96,14 @@ def test_the_summary_says_what_the_data_set_is_made_of():
         "near_duplicates": {"groups": 2, "images": 5, "pairs_under_two_labels": 1},
         "leaked_pairs": 0,
         "divided_groups": 2,
-        "few_images": ["cat", "dog"],
+        "few_images": {"cat": 5, "dog": 3},
         "imbalance_ratio": 1.67,
         # 100 100 101 101 102 102 103 104: the median is halfway between the middle two, the
         # quartiles lie at three quarters and one quarter between their neighbours; all rounded.
-        "width_px": [100, 101, 102, 102, 104],
-        "height_px": [50, 50, 50, 50, 50],
-        "brightness": [0.0, 1.8, 3.5, 5.2, 7.0],
-        "sharpness": [0.0, 0.6, 1.2, 1.8, 2.3],
+        "width_px": quartiles(100, 101, 102, 102, 104),
+        "height_px": quartiles(50, 50, 50, 50, 50),
+        "brightness": quartiles(0.0, 1.8, 3.5, 5.2, 7.0),
+        "sharpness": quartiles(0.0, 0.6, 1.2, 1.8, 2.3),
     }
 
 
@@ -139,11 +143,14 @@ def test_a_pair_of_equal_bytes_is_not_counted_twice():
 
 def test_the_lines_in_the_log_say_wanted_and_actual_fractions():
     found = summary_of(
-        samples(cat=5, dog=3), rejected("empty", "duplicate", "duplicate"), wanted={"test": 0.2}
+        samples(cat=5, dog=3),
+        rejected("empty", "duplicate", "duplicate"),
+        wanted={"valid": 0.05, "test": 0.2},
     )
     assert in_words(found) == [
         "per class: cat valid 1 (20.0%), test 1 (20.0%); dog valid 1 (33.3%), test 1 (33.3%)",
-        "8 images: train 4 (50.0%), valid 2 (25.0%), test 2 (25.0%, wanted 20.0%); "
+        "8 images: train 4 (50.0%, wanted 75.0%), valid 2 (25.0%, wanted 5.0%), "
+        "test 2 (25.0%, wanted 20.0%); "
         "3 rejected: duplicate 2, empty 1",
     ]
     assert in_words(summary_of(samples(cat=5)))[-1].endswith("0 rejected")

@@ -316,6 +316,22 @@ def test_exact_fractions_are_reported(params, tmp_path, caplog):
     assert "test 6 (15.0%, wanted 15.0%)" in caplog.messages[-1]
 
 
+def test_large_groups_that_keep_exact_fractions_from_being_met_are_told(params, tmp_path, caplog):
+    contents = {
+        f"{label}/{k}.png": picture(k + 100 * (label == "dog"))
+        for label in ("cat", "dog")
+        for k in range(20)
+    }
+    rows = "".join(f"cat/{k}.png,,{k // 5}\n" for k in range(20))
+    layout = lay_out(tmp_path, contents, metadata=METADATA + rows)
+    run(with_split(params, method="exact"), layout)
+    # Of cats 3 are wanted for testing, and 5 are closer than none; 2 for validation, and 5 are not.
+    assert any(
+        "leave cat test 5 instead of 3, cat valid 0 instead of 2" in message
+        for message in caplog.messages
+    )
+
+
 def test_a_split_written_by_people_is_kept_or_said_to_be_ignored(
     params, contents, tmp_path, caplog
 ):
