@@ -44,15 +44,6 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Correction:
-    """What a person says about one image; a row of data/corrections.csv."""
-
-    path: str
-    action: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
     """One step of one sweep of the learning rate range test."""
 
@@ -223,6 +214,18 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]])
     for row in (columns, *rows):
         (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
     write_text(path, text.getvalue())
+
+
+def remove_artifact(path: Path) -> None:
+    """Remove what a stage wrote before, if anything.
+
+    Raises:
+        ArtifactError: the folder is not writable, or `path` is a folder.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be replaced: {error.strerror or error}") from error
 
 
 def _read_csv(path: Path, columns: list[str], *, stage: str) -> list[tuple[int, list[str]]]:

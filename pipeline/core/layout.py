@@ -21,6 +21,11 @@ class Layout:
         return self.root / "data/corrections.csv"
 
     @property
+    def metadata(self) -> Path:
+        """What people know about single images: split, group and more; kept in Git."""
+        return self.root / "data/metadata.csv"
+
+    @property
     def split(self) -> Path:
         """One row per usable image."""
         return self.root / "data/split.csv"

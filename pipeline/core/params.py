@@ -76,11 +76,13 @@ class DataParams:
 class SplitParams:
     """How images are assigned to train, valid and test."""
 
+    method: Literal["hash", "exact"]
+    """`hash` moves no image when others come or go, `exact` meets the fractions."""
     valid_fraction: Fraction
     test_fraction: Fraction
     seed: Seed
     keep_given: bool
-    """Keep the train, valid and test folders that the source came with."""
+    """Keep the split of data/metadata.csv, or of the source's train, valid and test folders."""
 
     def __post_init__(self) -> None:
         total = self.valid_fraction + self.test_fraction

@@ -1,17 +1,18 @@
 """What people say about single images: relabel, drop or keep."""
 
-import csv
-import io
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.archive import Member
-from pipeline.core.artifacts import Correction, Rejected
-from pipeline.core.errors import ArtifactError, DataError
+from pipeline.core.artifacts import Rejected
+from pipeline.core.errors import DataError
+from pipeline.data.groups import members_of
 from pipeline.data.scan import Scanned
+from pipeline.data.tables import Row, read_rows
 
-COLUMNS = ["path", "action", "label"]
+COLUMNS = ("path", "action", "label")
 ACTIONS = ("relabel", "drop", "keep")
 
 
@@ -34,30 +35,31 @@ def read_corrections(path: Path, members: Sequence[Member]) -> Corrections:
 
     Args:
         path: the file; a spreadsheet's byte order mark, line ends and blank rows are accepted.
-        members: the images and classes that exist.
+        members: the images and classes that exist, images named by path or source.
 
     Raises:
         ArtifactError: the file is missing or not a CSV of these columns.
         DataError: a row cannot be meant; the message names file and line.
     """
-    paths = {member.path for member in members}
-    classes = sorted({member.label for member in members})
-    rows: dict[str, tuple[int, Correction]] = {}
-    for line, row in _rows(path):
-        where = f"{path}, line {line}"
-        _check(row, where=where, paths=paths, classes=classes)
-        if row.path in rows:
+    classes = {member.label for member in members}
+    rows = read_rows(path, members, columns=COLUMNS, more_columns=False)
+    for row in rows:
+        _check(row, classes=sorted(classes))
+    corrections = Corrections(
+        relabel={row.path: row.cells["label"] for row in _rows_of(rows, "relabel")},
+        drop=frozenset(row.path for row in _rows_of(rows, "drop")),
+        keep=frozenset(row.path for row in _rows_of(rows, "keep")),
+    )
+    lost = classes - corrections.classes_of(members)
+    labels = {member.path: member.label for member in members}
+    for row in _rows_of(rows, "relabel"):
+        # Dropping all images of a class says that it should go; relabelling them does not.
+        if (label := labels[row.path]) in lost:
             raise DataError(
-                f"{where}: {row.path} stands in line {rows[row.path][0]} already; "
-                "one row an image: remove one of them"
+                f"{row.where}: with this relabel class {label!r} has no image left; leave it one, "
+                "or, if two classes are to be one, join their folders in data.source"
             )
-        rows[row.path] = line, row
-    wanted = {
-        action: frozenset(p for p, (_, r) in rows.items() if r.action == action)
-        for action in ACTIONS
-    }
-    relabel = {p: rows[p][1].label for p in sorted(wanted["relabel"])}
-    return Corrections(relabel, wanted["drop"], wanted["keep"])
+    return corrections
 
 
 def apply_corrections(
@@ -77,56 +79,58 @@ def apply_corrections(
     return usable, dropped
 
 
-def without_effect(corrections: Corrections, rejected: Sequence[Rejected]) -> list[str]:
-    """Return one sentence for each correction of an image that cannot be decoded.
+def without_effect(
+    corrections: Corrections, refused: Sequence[Rejected], groups: Mapping[str, str]
+) -> list[str]:
+    """Return one sentence for each correction that changes nothing, and each class dropped whole.
+
+    A relabel to the label that the image has already is not for nothing where another image of its
+    group has another label: it says who is right.
 
     Args:
         corrections: what people say.
-        rejected: the images that cannot be decoded.
+        refused: the images that cannot be decoded.
+        groups: the group of each image that can, by path.
     """
     wanted = corrections.keep | corrections.relabel.keys()
-    return [
+    unmended = [
         f"data/corrections.csv: {row.path} stays rejected ({row.reason}: {row.detail}); "
         "keep and relabel cannot mend an image"
-        for row in rejected
+        for row in refused
         if row.path in wanted
+    ]
+    members = members_of(groups)
+    repeated = [
+        f"data/corrections.csv: {path} is {label!r} already; relabel has no effect"
+        for path, label in sorted(corrections.relabel.items())
+        if path in groups and {_folder(p) for p in members[groups[path]]} == {label}
+    ]
+    return unmended + repeated
+
+
+def dropped_classes(corrections: Corrections, members: Sequence[Member]) -> list[str]:
+    """Return one sentence for each class of which people dropped every image."""
+    sizes = Counter(member.label for member in members)
+    return [
+        f"data/corrections.csv drops all {sizes[label]} images of class {label!r}; "
+        "the model will not know it"
+        for label in sorted(sizes.keys() - corrections.classes_of(members))
     ]
 
 
-def _check(
-    row: Correction, *, where: str, paths: Collection[str], classes: Collection[str]
-) -> None:
-    if row.action not in ACTIONS:
-        raise DataError(f"{where}: action {row.action!r}, expected {', '.join(ACTIONS)}")
-    if row.path not in paths:
-        raise DataError(
-            f"{where}: no image {row.path!r}; expected a path of split.csv or rejected.csv"
-        )
-    if row.action == "relabel" and row.label not in classes:
-        raise DataError(f"{where}: label {row.label!r}, expected one of {', '.join(classes)}")
-    if row.action != "relabel" and row.label:
-        raise DataError(f"{where}: {row.action} takes no label, found {row.label!r}")
+def _folder(path: str) -> str:
+    return path.partition("/")[0]
 
 
-def _rows(path: Path) -> list[tuple[int, Correction]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(io.StringIO(file.read(), newline=""), strict=True)
-        rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"{path}: not found; make it with one line: {','.join(COLUMNS)}"
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArtifactError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
-    if not rows or rows[0][1] != COLUMNS:
-        found = ",".join(rows[0][1]) if rows else "nothing"
-        raise ArtifactError(f"{path}, line 1: found {found}, expected {','.join(COLUMNS)}")
-    records = []
-    for line, row in rows[1:]:
-        if not any(row):
-            continue  # a blank row, which spreadsheets like to leave
-        if len(row) != len(COLUMNS):
-            raise ArtifactError(f"{path}, line {line}: {len(row)} columns, expected {len(COLUMNS)}")
-        records.append((line, Correction(path=row[0], action=row[1].strip(), label=row[2].strip())))
-    return records
+def _rows_of(rows: Sequence[Row], action: str) -> list[Row]:
+    return sorted((r for r in rows if r.cells["action"] == action), key=lambda row: row.path)
+
+
+def _check(row: Row, *, classes: Collection[str]) -> None:
+    action, label = row.cells["action"], row.cells["label"]
+    if action not in ACTIONS:
+        raise DataError(f"{row.where}: action {action!r}, expected {', '.join(ACTIONS)}")
+    if action == "relabel" and label not in classes:
+        raise DataError(f"{row.where}: label {label!r}, expected one of {', '.join(classes)}")
+    if action != "relabel" and label:
+        raise DataError(f"{row.where}: {action} takes no label, found {label!r}")

@@ -52,7 +52,7 @@ def find_pairs(
     *,
     archive_path: Path,
     workers: int,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int], None] = lambda n_pairs: None,
 ) -> list[Pair]:
     """Return pairs of images that show the same, sorted; equal bytes are not looked at again.
 
@@ -63,7 +63,7 @@ def find_pairs(
         images: every image that can be decoded.
         archive_path: data/raw.zip.
         workers: processes; the result does not depend on their number.
-        on_progress: called with the number of candidates looked at and their total.
+        on_progress: called with the number of pairs looked at since the last call.
     """
     first_of: dict[str, Scanned] = {}
     for image in sorted(images, key=lambda image: image.path):
@@ -76,10 +76,10 @@ def find_pairs(
         _confirm, candidates, archive_path=archive_path, workers=workers, lost=_unknown
     )
     near = []
-    for done, (candidate, same) in enumerate(zip(candidates, verdicts, strict=True), 1):
+    for candidate, same in zip(candidates, verdicts, strict=True):
         if same:
             near.append(Pair(candidate.first, candidate.second, "near"))
-        on_progress(done, len(candidates))
+        on_progress(1)
     return sorted([*equal, *near], key=lambda pair: (pair.first, pair.second))
 
 

@@ -1,6 +1,7 @@
 """What people write into corrections.csv is understood, or refused with its line."""
 
 import pytest
+from scanned import scanned
 
 from pipeline.core.archive import Member
 from pipeline.core.artifacts import Rejected
@@ -8,13 +9,21 @@ from pipeline.core.errors import ArtifactError, DataError
 from pipeline.data.corrections import (
     Corrections,
     apply_corrections,
+    dropped_classes,
     read_corrections,
     without_effect,
 )
-from pipeline.data.scan import Scanned
 
-NAMES = ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", 'dog/a "b", c\n.jpg', "dog/=cmd.jpg", "dog/犬.jpg")
-MEMBERS = tuple(Member(name, name, 1) for name in NAMES)
+NAMES = (
+    "cat/1.jpg",
+    "cat/2.jpg",
+    "dog/1.jpg",
+    'dog/a "b", c\n.jpg',
+    "dog/=cmd.jpg",
+    "dog/犬.jpg",
+    "cat/3.jpg",
+)
+MEMBERS = tuple(Member(name, f"mine/{name}", 1) for name in NAMES)
 
 
 @pytest.fixture
@@ -51,6 +60,11 @@ def test_hostile_names_are_read(read):
     assert found.keep == {"dog/=cmd.jpg"}
 
 
+def test_an_image_may_be_named_by_its_source(read):
+    found = read("path,action,label\nmine/cat/1.jpg,relabel,dog\nmine/cat/2.jpg,drop,\n")
+    assert found == Corrections({"cat/1.jpg": "dog"}, {"cat/2.jpg"}, frozenset())
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -61,6 +75,11 @@ def test_hostile_names_are_read(read):
         ("cat/1.jpg,drop,dog", r"line 2: drop takes no label, found 'dog'"),
         ("cat/1.jpg,drop,\ncat/2.jpg,drop,\ncat/1.jpg,keep,", r"line 4: cat/1.jpg .* line 2"),
         ("cat/1.jpg,drop,\ncat/1.jpg,drop,", r"line 3: cat/1.jpg stands in line 2 already"),
+        ("cat/1.jpg,drop,\nmine/cat/1.jpg,keep,", r"line 3: mine/cat/1.jpg is cat/1.jpg, which"),
+        (
+            "cat/1.jpg,drop,\ncat/2.jpg,relabel,dog\ncat/3.jpg,drop,",
+            r"line 3: with this relabel class 'cat' has no image left; leave it one, or, if two",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_meant_is_named_by_its_line(read, rows, message):
@@ -74,8 +93,7 @@ def test_a_row_that_cannot_be_meant_is_named_by_its_line(read, rows, message):
         ("", r"line 1: found nothing, expected path,action,label"),
         ("path;action;label\n", r"line 1: found path;action;label, expected path,action,label"),
         ("path,action,label\ncat/1.jpg,drop\n", r"line 2: 2 columns, expected 3"),
-        ("path,action,label\n".encode("utf-16"), r"cannot be read as CSV in UTF-8"),
-        ('path,action,label\n"cat/1.jpg,drop,\n', r"cannot be read as CSV"),
+        ("path,action,label,note\n", r"line 1: found path,action,label,note, expected path,action"),
     ],
 )
 def test_a_file_of_another_form_is_refused(read, content, message):
@@ -83,16 +101,8 @@ def test_a_file_of_another_form_is_refused(read, content, message):
         read(content)
 
 
-def test_a_missing_file_is_refused_with_its_cure(tmp_path):
-    with pytest.raises(ArtifactError, match=r"not found; make it with one line: path,action,label"):
-        read_corrections(tmp_path / "corrections.csv", MEMBERS)
-
-
 def test_corrections_change_labels_and_set_images_aside():
-    images = [
-        Scanned(path=m.path, source=m.source, label=m.label, sha256="0", width=9, height=9)
-        for m in MEMBERS[:3]
-    ]
+    images = [scanned(m.path) for m in MEMBERS[:3]]
     corrections = Corrections({"cat/1.jpg": "dog"}, frozenset({"dog/1.jpg"}), frozenset())
     usable, dropped = apply_corrections(images, corrections)
     assert [(i.path, i.label, i.folder) for i in usable] == [
@@ -109,8 +119,34 @@ def test_a_class_whose_images_people_moved_away_is_not_expected():
     assert corrections.classes_of(MEMBERS[:3]) == {"dog"}
 
 
+def test_relabelling_all_images_of_a_class_is_meant_if_others_come_in(read):
+    rows = "cat/1.jpg,relabel,dog\ncat/2.jpg,relabel,dog\ncat/3.jpg,drop,\ndog/1.jpg,relabel,cat\n"
+    assert len(read(f"path,action,label\n{rows}").relabel) == 3
+
+
+def test_a_class_that_people_dropped_as_a_whole_may_go_and_is_told(read):
+    corrections = read("path,action,label\n" + "".join(f"cat/{k}.jpg,drop,\n" for k in (1, 2, 3)))
+    (warning,) = dropped_classes(corrections, MEMBERS)
+    assert warning.startswith("data/corrections.csv drops all 3 images of class 'cat'")
+    kept = Corrections({}, frozenset({"cat/1.jpg"}), frozenset())
+    assert dropped_classes(kept, MEMBERS) == []
+
+
 def test_a_correction_that_cannot_help_is_told():
     corrections = Corrections({"cat/1.jpg": "dog"}, frozenset(), frozenset({"cat/2.jpg"}))
     refused = [Rejected(path=p, source=p, reason="empty", detail="no bytes") for p in NAMES[1:3]]
-    (warning,) = without_effect(corrections, refused)
+    (warning,) = without_effect(corrections, refused, {"cat/1.jpg": "a"})
     assert "cat/2.jpg stays rejected (empty: no bytes)" in warning
+
+
+def test_a_relabel_to_the_label_that_an_image_has_is_told():
+    corrections = Corrections({"cat/1.jpg": "cat", "dog/1.jpg": "cat"}, frozenset(), frozenset())
+    groups = {"cat/1.jpg": "a", "cat/2.jpg": "a", "dog/1.jpg": "b"}
+    assert without_effect(corrections, [], groups) == [
+        "data/corrections.csv: cat/1.jpg is 'cat' already; relabel has no effect"
+    ]
+
+
+def test_a_relabel_that_says_which_of_two_labels_is_right_is_not_for_nothing():
+    corrections = Corrections({"cat/1.jpg": "cat"}, frozenset(), frozenset())
+    assert without_effect(corrections, [], {"cat/1.jpg": "a", "dog/1.jpg": "a"}) == []

@@ -1,18 +1,15 @@
 """Of equal bytes one image is kept, or none."""
 
-from pipeline.data.duplicates import set_aside_duplicates
+from scanned import scanned
+
+from pipeline.data.duplicates import among_usable, set_aside_duplicates
+from pipeline.data.groups import Pair
 from pipeline.data.scan import Scanned
 
 
 def image(path: str, content: str, label: str | None = None) -> Scanned:
-    return Scanned(
-        path=path,
-        source=f"mine/{path}",
-        label=label or path.partition("/")[0],
-        sha256=content * 64,
-        width=9,
-        height=9,
-    )
+    changed = {} if label is None else {"label": label}
+    return scanned(path, source=f"mine/{path}", sha256=content * 64, **changed)
 
 
 def paths(images) -> list[str]:
@@ -76,3 +73,36 @@ def test_corrections_that_contradict_each_other_are_a_conflict():
     usable, rejected = set_aside_duplicates(images, relabelled={"cat/a", "dog/a"})
     assert usable == []
     assert [r.reason for r in rejected] == ["conflict", "conflict"]
+
+
+PIXELS = [Pair("cat/a", "cat/b", "pixels"), Pair("cat/a", "dog/c", "pixels")]
+
+
+def test_of_equal_pixels_the_first_by_name_is_kept_as_of_equal_bytes():
+    images = [image("cat/a", "1"), image("cat/b", "2"), image("cat/d", "2"), image("cat/e", "3")]
+    usable, rejected = set_aside_duplicates(images, [*PIXELS[:1], Pair("cat/a", "cat/e", "near")])
+    assert paths(usable) == ["cat/a", "cat/e"]
+    assert [(row.path, row.reason, row.detail) for row in rejected] == [
+        ("cat/b", "duplicate", "same pixels as cat/a"),
+        ("cat/d", "duplicate", "same pixels as cat/a"),
+    ]
+
+
+def test_equal_pixels_under_two_labels_are_a_conflict():
+    images = [image("cat/a", "1"), image("cat/b", "2"), image("dog/c", "3")]
+    usable, rejected = set_aside_duplicates(images, PIXELS)
+    assert usable == []
+    assert [(row.path, row.reason, row.detail) for row in rejected] == [
+        ("cat/a", "conflict", "same pixels under different labels: dog/c (dog), cat/b (cat)"),
+        ("cat/b", "conflict", "same pixels under different labels: dog/c (dog), cat/a (cat)"),
+        ("dog/c", "conflict", "same pixels under different labels: cat/a (cat), cat/b (cat)"),
+    ]
+
+
+def test_an_equal_image_stands_in_for_one_that_was_set_aside():
+    images = [image("cat/a", "1"), image("cat/b", "1"), image("cat/c", "2"), image("dog/d", "3")]
+    pairs = [Pair("cat/a", "cat/c", "pixels"), Pair("cat/a", "dog/d", "near")]
+    left = [images[1], images[3]]  # people dropped cat/a, and cat/c repeats cat/b
+    assert among_usable(pairs, images, left) == [Pair("cat/b", "dog/d", "near")]
+    assert among_usable(pairs, images, images[:1]) == []
+    assert among_usable(pairs, images, images) == pairs
