@@ -16,8 +16,8 @@ class ArchiveLimits:
     The defaults are those of params.yaml, where each is `data.max_` and its name here.
     """
 
-    members: int = 200_000
-    """Files and folders together; 200,000 take about 300 MB of memory."""
+    members: int = 100_000
+    """Files and folders together; each takes 1 to 4 kB of memory."""
     member_bytes: int = 50 * 2**20
     """Of one file; the image gate refuses larger ones anyway."""
     total_bytes: int = 100 * 10**9
@@ -30,6 +30,7 @@ class ArchiveLimits:
 
 
 LIMITS = ArchiveLimits()
+MEAN_NAME_CHARS = 256  # over as many names as there may be: they are held in memory
 RATIO_FROM_BYTES = 10 * 10**6  # below this the ratio does not matter
 
 
@@ -53,7 +54,7 @@ class Meter:
         self, name: str, limits: ArchiveLimits, *, packed_bytes: Callable[[], int] | None
     ) -> None:
         self._name, self._limits, self._packed_bytes = name, limits, packed_bytes
-        self._members, self._bytes = 0, 0
+        self._members, self._chars, self._bytes = 0, 0, 0
 
     def count_member(self, name: str) -> None:
         """Count one more entry.
@@ -62,6 +63,7 @@ class Meter:
             DataError: there are too many, or the name is too long or too deep.
         """
         self._members += 1
+        self._chars += len(name)
         if self._members > self._limits.members:
             raise self._refused(f"more than {self._limits.members} entries", "max_members")
         if len(name) > self._limits.name_chars:
@@ -69,6 +71,8 @@ class Meter:
                 f"a name of more than {self._limits.name_chars} characters ({shown(name)})",
                 "max_name_chars",
             )
+        if self._chars > MEAN_NAME_CHARS * self._limits.members:
+            raise self._refused("its names are too long for as many", "max_members")
         if name.count("/") + name.count("\\") > self._limits.depth:
             raise self._refused(
                 f"{shown(name)} lies more than {self._limits.depth} folders deep", "max_depth"

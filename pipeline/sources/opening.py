@@ -18,6 +18,7 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06")
 OTHER_KINDS = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
+    b"PK\x07\x08": "a part of a divided zip archive",
     b"(\xb5/\xfd": "a Zstandard archive",
     b"\xff\xd8\xff": "an image",
     b"\x89PNG": "an image",

@@ -1,5 +1,6 @@
 """Tar archives as listings: streamed once, in order, into one unnamed temporary file."""
 
+import re
 import sys
 import tarfile
 import tempfile
@@ -143,8 +144,9 @@ def _stream(stream: _Plain, spool: IO[bytes], found: _Found, meter: Meter) -> No
 def _take(
     tar: tarfile.TarFile, member: tarfile.TarInfo, spool: IO[bytes], found: _Found, meter: Meter
 ) -> None:
-    if member.size < 0:  # a PAX record can say so after the header was checked
-        raise ValueError("a member of negative size")
+    size = member.pax_headers.get("size", "0")  # tarfile takes one that is no number for 0
+    if not re.fullmatch("[0-9]{1,18}", size):
+        raise ValueError(f"a member whose size is {size[:20]}")
     if member.isdir():
         found.folders.append(parts_of(member.name))
     elif not member.isreg():

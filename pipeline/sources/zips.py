@@ -22,7 +22,7 @@ UNBOUNDED_CHUNK_BYTES = 1 << 12
 
 ENTRY = struct.Struct("<28x3H12x")
 """An entry of the central directory: lengths of name, extra field and comment, which follow."""
-MAX_ENTRY_BYTES = 256  # on average, over as many entries as there may be
+MAX_ENTRY_BYTES = 512  # on average, over as many entries as there may be
 MAX_EXTRA_BYTES = 4096  # zipfile takes the square of its length in time
 MAX_END_BYTES = 1 << 17  # more than any record at the end, with a comment
 
