@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.atomic import write_json
+from pipeline.core.errors import ArtifactError
 
 log = logging.getLogger(__name__)
 RECORD = Path(".dvc/tmp/source-seen.json")
@@ -28,8 +29,13 @@ def record_seen(sources: Mapping[Path, Mapping[str, Any]]) -> None:
     """
     if not RECORD.parents[1].is_dir():
         return
-    if sources or RECORD.exists():
-        write_json(RECORD, {os.path.abspath(path): seen for path, seen in sources.items()})  # noqa: PTH100
+    if not sources and not RECORD.exists():
+        return
+    record = {os.path.abspath(path): seen for path, seen in sources.items()}  # noqa: PTH100
+    try:
+        write_json(RECORD, record)
+    except ArtifactError as error:  # the data are there all the same
+        log.warning("%s; a change of data.source may go unnoticed", error)
 
 
 def warn_of_changes(sha256: str | Sequence[str | None] | None) -> None:
