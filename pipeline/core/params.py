@@ -340,4 +340,5 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+    text = re.sub(r"//[^\s'\"]*@", "//***@", repr(value))  # a password in a URL
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -67,6 +67,12 @@ def test_a_scalar_means_the_same_to_dvc(tmp_path, scalar):
         ("data", "source", 3, "data.source: found 3, allowed: text not empty or a list"),
         ("data", "source", [], "data.source: found [], allowed: text not empty or a list"),
         ("data", "source", ["a", 3], "data.source: found ['a', 3], allowed: text not empty or a"),
+        (
+            "data",
+            "source",
+            ["s3://me:pw@h/a", 3],
+            "data.source: found ['s3://***@h/a', 3], allowed",
+        ),
         ("data", "source", ["a", "a"], "data.source: found a source twice, allowed: each once"),
         ("data", "sha256", 3, "data.sha256: found 3, allowed: text or a list, each item text or"),
         ("data", "sha256", ["a" * 64] * 2, "data.sha256: found 2 for 1 sources, allowed: a list"),
