@@ -2,11 +2,13 @@
 
 from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
+from pipeline.core.params import load_params
 from pipeline.core.process import guarded
+from pipeline.core.seen import warn_of_changes
 
 
 def main() -> None:
-    """Read metrics.json and print it for people."""
+    """Read metrics.json and print it for people; warn of a source that changed since."""
     layout = Layout()
     metrics = read_json(layout.metrics, stage="evaluate")
     print(
@@ -15,7 +17,8 @@ def main() -> None:
         f"n = {metrics['n']}), log loss {metrics['log_loss']:.4f}"
     )
     print(f"report  {layout.report}")
-    print(f"model   {layout.onnx_model}   (serve it: make serve)")
+    print(f"model   {layout.onnx_model}   (serve it: make serve)", flush=True)
+    warn_of_changes(load_params().data.sha256)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 YAML 1.2 decides what is a number (`1e-3` is one) and what is a truth value (only true and false).
 """
 
+import re
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -54,22 +55,41 @@ Text = Annotated[str, "not empty"]
 class DataParams:
     """Where the images come from."""
 
-    source: Text
-    """`synthetic`, a preset, a path or URL of a zip or tar archive, or a folder."""
-    sha256: str | None
-    """Checksum of the source archive; null accepts what comes and reports its sha256."""
+    source: Text | Annotated[tuple[Text, ...], "(one or more)"]
+    """`synthetic`, a preset, a path or URL of a zip or tar archive, or a folder; or several."""
+    sha256: str | tuple[str | None, ...] | None
+    """Checksum of the archive or folder, one for each source; null accepts what comes."""
+    max_members: Count
+    """Files and folders of one source; this and the next five are limits for each source."""
+    max_member_bytes: Count
+    max_total_bytes: Count
+    max_ratio: Count
+    """Unpacked bytes per packed byte."""
+    max_name_chars: Count
+    max_depth: Count
+    """Folders inside each other."""
     synthetic_images: Annotated[int, Between(low=60, high=100_000)]
     """How many images `synthetic` draws."""
     synthetic_seed: Seed
 
     def __post_init__(self) -> None:
+        n_sources = len(self.source) if isinstance(self.source, tuple) else 1
+        if isinstance(self.source, tuple) and len(set(self.source)) < n_sources:
+            raise ParamsError("data.source: found a source twice, allowed: each once")
         if self.sha256 is None:
             return
-        if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
+        checksums = self.sha256 if isinstance(self.sha256, tuple) else (self.sha256,)
+        if len(checksums) != n_sources:
             raise ParamsError(
-                f"data.sha256: found {self.sha256!r}, "
-                "allowed: 64 lower-case hexadecimal digits, or null"
+                f"data.sha256: found {len(checksums)} for {n_sources} sources, "
+                "allowed: a list with one, or null, for each item of data.source; or null"
             )
+        for checksum in checksums:
+            if checksum is not None and not re.fullmatch("[0-9a-f]{64}", checksum):
+                raise ParamsError(
+                    f"data.sha256: found {checksum!r}, "
+                    "allowed: 64 lower-case hexadecimal digits, or null"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,4 +342,5 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+    text = re.sub(r"//[^\s'\"]*@", "//***@", repr(value))  # a password in a URL
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -9,6 +9,7 @@ from pipeline.core.errors import InstallationError
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params, load_params
 from pipeline.core.process import guarded
+from pipeline.core.seen import warn_of_changes
 
 
 def run_stage(run: Callable[[Params, Layout], None]) -> None:
@@ -20,7 +21,10 @@ def run_stage(run: Callable[[Params, Layout], None]) -> None:
 
     def main() -> None:
         check_working_tree()
-        run(load_params(), Layout())
+        params = load_params()
+        if stage != "download":  # which is about to bring it in
+            warn_of_changes(params.data.sha256)
+        run(params, Layout())
 
     stage = Path(sys.argv[0]).stem
     sys.exit(guarded(main, name=stage))

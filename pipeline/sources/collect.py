@@ -3,19 +3,22 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.archive import write_archive
-from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import DataError, ParamsError
 from pipeline.core.progress import Progress, with_progress
+from pipeline.core.seen import look
+from pipeline.sources.checksums import sha256_of
 from pipeline.sources.fetch import fetch
-from pipeline.sources.layouts import label_files
-from pipeline.sources.limits import LIMITS, ArchiveLimits
+from pipeline.sources.layouts import EXPECTED, label_files
+from pipeline.sources.limits import LIMITS, ArchiveLimits, shown
 from pipeline.sources.listing import Entry, Listing, reading
-from pipeline.sources.locations import SYNTHETIC, Remote, locate
+from pipeline.sources.locations import SYNTHETIC, Source, locate_all
 from pipeline.sources.names import class_names, member_names
 from pipeline.sources.opening import open_source
 from pipeline.sources.synthetic import synthetic_images
@@ -24,48 +27,76 @@ log = logging.getLogger(__name__)
 CLASSES_SHOWN = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What was copied."""
+
+    counts: Counter[str]
+    """Files per class."""
+    seen: dict[Path, dict[str, Any]]
+    """What `core.seen` remembers of each local source."""
+
+
 def collect(
-    source: str, target: Path, *, sha256: str | None, root: Path, limits: ArchiveLimits = LIMITS
-) -> Counter[str]:
-    """Copy every labelled file of a source into the archive `target`; return counts per class.
+    source: str | Sequence[str],
+    target: Path,
+    *,
+    sha256: str | Sequence[str | None] | None,
+    root: Path,
+    limits: ArchiveLimits = LIMITS,
+) -> Collected:
+    """Copy every labelled file of one source, or of several joined, into the archive `target`.
 
     Args:
-        source: a preset, path or URL, as in params.yaml.
+        source: presets, paths or URLs, as in params.yaml. Their order changes nothing.
         target: the archive to write; it is replaced only when everything went well.
-        sha256: checksum that the source archive must have; None accepts any.
+        sha256: checksum that the source must have, one for each; None accepts any.
         root: the folder that a relative path is relative to.
-        limits: how large the source may be.
+        limits: how large one source may be.
 
     Raises:
-        DataError: the source is missing, damaged, not what the checksum says, or has no classes.
+        DataError: a source is missing, damaged, not what its checksum says, or has no classes.
         ArtifactError: the target cannot be written.
     """
-    place = locate(source, root=root)
-    with _local(place, target.parent, sha256=sha256, limits=limits) as path:
-        name = place.name if isinstance(place, Remote) else str(path)
-        with open_source(path, name, spool_folder=target.parent, limits=limits) as listing:
-            members = _members(listing)
-            contents = ((member, e.source, listing.read(e)) for member, e in members)
-            write_archive(target, with_progress(contents, "copy", total=len(members), unit="files"))
-    return _counts(member for member, _ in members)
+    sources = locate_all(source, sha256, root=root)
+    seen: dict[Path, dict[str, Any]] = {}
+    with ExitStack() as opened:
+        labelled: list[_File] = []
+        for one in sources:
+            path = opened.enter_context(_local(one, target.parent, seen, limits=limits))
+            listing = opened.enter_context(
+                open_source(path, one.name, spool_folder=target.parent, limits=limits)
+            )
+            labelled += _labelled(one, listing, alone=len(sources) == 1)
+        _check_classes(labelled)
+        members = _named(labelled)
+        contents = ((name, file.source, file.read()) for name, file in members)
+        write_archive(target, with_progress(contents, "copy", total=len(members), unit="files"))
+    _advise_pins(sources, seen)
+    return Collected(counts=_counts(name for name, _ in members), seen=seen)
 
 
 def draw(
-    target: Path, *, n_images: int, seed: int, workers: int, sha256: str | None
-) -> Counter[str]:
-    """Draw the synthetic images into the archive `target`; return counts per class.
+    target: Path,
+    *,
+    n_images: int,
+    seed: int,
+    workers: int,
+    sha256: str | Sequence[str | None] | None,
+) -> Collected:
+    """Draw the synthetic images into the archive `target`.
 
     Raises:
         ParamsError: a checksum was given, which drawings have none of.
     """
-    if sha256 is not None:
+    if sha256 is not None and list(sha256) != [None]:
         raise ParamsError(f"data.sha256: {SYNTHETIC} has no checksum to compare; set it to null")
     with Progress("draw", total=n_images) as progress:
         images, _ = synthetic_images(
             n_images, seed=seed, workers=workers, on_progress=progress.advance
         )
     write_archive(target, ((name, name, content) for name, content in sorted(images)))
-    return _counts(name for name, _ in images)
+    return Collected(counts=_counts(name for name, _ in images), seen={})
 
 
 def summary(counts: Counter[str]) -> str:
@@ -77,37 +108,49 @@ def summary(counts: Counter[str]) -> str:
 
 @contextmanager
 def _local(
-    place: Path | Remote, folder: Path, *, sha256: str | None, limits: ArchiveLimits
+    source: Source, folder: Path, seen: dict[Path, dict[str, Any]], *, limits: ArchiveLimits
 ) -> Iterator[Path]:
-    """Yield a checked file or folder.
+    """Yield a checked file or folder; what is known of a local one goes into `seen`.
 
     What was fetched stays until the stage has succeeded, so that a full disk costs no download.
     """
+    place = source.place
     if isinstance(place, Path):
-        if not place.is_dir():
-            _check_sha256(place, str(place), expected=sha256)
-        elif sha256 is not None:
-            raise ParamsError("data.sha256: a folder has no checksum; set it to null")
+        seen[place] = look(place)  # before it is read: a change meanwhile is one that is noticed
+        seen[place]["sha256"] = found = sha256_of(place, limits=limits)
+        if source.sha256 not in (None, found):
+            raise DataError(
+                f"{source.name}: sha256 is {found}, expected {source.sha256}; it changed or is "
+                "damaged; if the change is meant, run: python -m pipeline.sources.pin && dvc repro"
+            )
         yield place
         return
     path = fetch(place, folder, max_bytes=limits.total_bytes)
     try:
-        if sha256 is None and place.md5 is not None:
+        if source.sha256 is None and place.md5 is not None:
             _check_md5(path, place.name, expected=place.md5)
-        _check_sha256(path, place.name, expected=sha256 or place.sha256)
+        found = sha256_of(path)
+        expected = source.sha256 or place.sha256
+        if expected is None:
+            log.info("%s has no checksum yet; to pin it: data.sha256: %s", place.name, found)
+        else:
+            _compare("sha256", place.name, found=found, expected=expected)
         yield path
     except DataError:
         path.unlink(missing_ok=True)  # fetched whole, and wrong: resuming it would not help
         raise
 
 
-def _check_sha256(path: Path, name: str, *, expected: str | None) -> None:
-    with reading(name):
-        found = sha256_file(path)
-    if expected is None:
-        log.info("the source's checksum was not given; to pin it: data.sha256: %s", found)
-    else:
-        _compare("sha256", name, found=found, expected=expected)
+def _advise_pins(sources: list[Source], seen: dict[Path, dict[str, Any]]) -> None:
+    """Warn of each local source whose changes nothing but our record would notice."""
+    for source in sources:
+        if isinstance(source.place, Path) and source.sha256 is None:
+            log.warning(
+                "data.source: %s is not pinned, so DVC will not notice when it changes; "
+                "run: python -m pipeline.sources.pin (data.sha256: %s)",
+                source.name,
+                seen[source.place]["sha256"],
+            )
 
 
 def _check_md5(path: Path, name: str, *, expected: str) -> None:
@@ -124,18 +167,46 @@ def _compare(kind: str, name: str, *, found: str, expected: str) -> None:
         )
 
 
-def _members(listing: Listing) -> list[tuple[str, Entry]]:
-    """Return (name in the archive, file of the source) for every labelled file, sorted."""
-    labelled = label_files(listing)
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file that has a class."""
+
+    label: str
+    source: str
+    """Where it comes from, as `source` of data/raw.zip has it."""
+    entry: Entry
+    listing: Listing
+
+    def read(self) -> bytes:
+        return self.listing.read(self.entry)
+
+
+def _labelled(source: Source, listing: Listing, *, alone: bool) -> list[_File]:
+    """Return the files of a source that have a class; of several each need have just one."""
+    labelled = label_files(listing, min_classes=2 if alone else 1)
     if labelled.left_out:
         left_out = ", ".join(f"{n} {kind}" for kind, n in sorted(labelled.left_out.items()))
-        log.info("left out: %s", left_out)
+        log.info("%sleft out: %s", "" if alone else f"{source.name}: ", left_out)
+    before = "" if alone else f"{source.short_name}/"
+    return [_File(label, before + entry.source, entry, listing) for label, entry in labelled.files]
+
+
+def _check_classes(files: list[_File]) -> None:
+    classes = {file.label for file in files}
+    if len(classes) < 2:
+        raise DataError(
+            f"data.source: only one class, {shown(classes.pop())}, in all of them; {EXPECTED}"
+        )
+
+
+def _named(files: list[_File]) -> list[tuple[str, _File]]:
+    """Return (name in the archive, file) for every file, sorted by that name."""
     # By name and content, not by place: shuffled sources give equal archives.
-    files = sorted(labelled.files, key=lambda file: (file[1].source, file[1].crc))
-    folders = class_names(label for label, _ in files)
+    files = sorted(files, key=lambda file: (file.source, file.entry.crc))
+    folders = class_names(file.label for file in files)
     _warn_of_case(folders)
-    names = member_names((folders[label], entry.parts[-1]) for label, entry in files)
-    return sorted(zip(names, (entry for _, entry in files), strict=True), key=lambda m: m[0])
+    names = member_names((folders[file.label], file.entry.parts[-1]) for file in files)
+    return sorted(zip(names, files, strict=True), key=lambda member: member[0])
 
 
 def _warn_of_case(folders: dict[str, str]) -> None:
@@ -144,7 +215,8 @@ def _warn_of_case(folders: dict[str, str]) -> None:
         by_case.setdefault(name.casefold(), []).append(name)
     for names in by_case.values():
         if len(names) > 1:
-            log.warning("classes that differ only in case are kept apart: %s", ", ".join(names))
+            some = ", ".join(names[:CLASSES_SHOWN])
+            log.warning("classes that differ only in case are kept apart: %s", some)
 
 
 def _counts(members: Iterator[str]) -> Counter[str]:

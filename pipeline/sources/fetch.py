@@ -36,10 +36,21 @@ class FetchPolicy:
     max_backoff_s: float = 30.0
     timeout_s: float = 20.0
     """Longest wait for a connection, and for the next bytes."""
+    min_bytes_per_s: float = 100.0
+    """A server that is slower, over `timeout_s`, is taken for one that hangs."""
+    patience_s: float = 60.0
+    """No further try begins when nothing has come for as long."""
     max_redirects: int = 10
 
 
 POLICY = FetchPolicy()
+# UnicodeError: a host whose name cannot be written in ASCII.
+NO_ADDRESS = (
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+    UnicodeError,
+)
 
 
 class _Transient(Exception):
@@ -70,13 +81,14 @@ def fetch(remote: Remote, folder: Path, *, max_bytes: int, policy: FetchPolicy =
             try:
                 return download.attempt()
             except _Transient as error:
-                if number == policy.tries:
+                pause_s = max(error.wait_s, policy.backoff_s * 2 ** (number - 1))
+                pause_s = min(pause_s, policy.max_backoff_s)
+                idle_s = time.monotonic() - download.last_bytes_s
+                if number == policy.tries or idle_s + pause_s > policy.patience_s:
                     raise DataError(
                         f"{remote.name}: cannot be fetched, {number} tries, the last one: {error}; "
                         "run again to go on where it stopped"
                     ) from error
-                pause_s = max(error.wait_s, policy.backoff_s * 2 ** (number - 1))
-                pause_s = min(pause_s, policy.max_backoff_s)
                 log.warning("%s: %s; trying again in %.0f s", remote.name, error, pause_s)
                 time.sleep(pause_s)
     raise AssertionError("the last try returns or raises")
@@ -96,6 +108,8 @@ class _Download:
         self._client, self._remote, self._folder = client, remote, folder
         self._max_bytes = remote.size_bytes or max_bytes
         self._policy = policy
+        self.last_bytes_s = time.monotonic()
+        """When something came at last."""
 
     def attempt(self) -> Path:
         """Ask once for what is missing; return the whole file or raise _Transient."""
@@ -109,7 +123,7 @@ class _Download:
         try:
             with self._response(headers) as response:
                 return self._receive(response, partial, done)
-        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
+        except NO_ADDRESS as error:
             raise DataError(
                 f"{self._remote.name}: this URL, or where it redirects to, is no http(s) address"
             ) from error
@@ -172,15 +186,36 @@ class _Download:
         ):
             file.truncate(done)
             progress.advance(done)
+            pace = _Pace(self._policy)
             for chunk in response.iter_raw():
                 append(file, chunk, path)
                 done += len(chunk)
                 progress.advance(len(chunk))
+                self.last_bytes_s = pace.count(len(chunk))
                 if done > self._max_bytes:
                     path.unlink(missing_ok=True)
                     raise DataError(f"{name}: refused: more than {self._max_bytes} bytes")
         if done != (total if total is not None else expected or done):
             raise _Transient(f"{done} bytes came, expected {total or expected}")
+
+
+class _Pace:
+    """Notices a server that sends a byte now and then, so that no wait is ever too long."""
+
+    def __init__(self, policy: FetchPolicy) -> None:
+        self._policy = policy
+        self._start_s, self._bytes = time.monotonic(), 0
+
+    def count(self, n_bytes: int) -> float:
+        """Count what came; return the time, or raise _Transient."""
+        now_s = time.monotonic()
+        self._bytes += n_bytes
+        past_s = now_s - self._start_s
+        if past_s >= self._policy.timeout_s:
+            if self._bytes < self._policy.min_bytes_per_s * past_s:
+                raise _Transient(f"only {self._bytes} bytes in {past_s:.0f} s")
+            self._start_s, self._bytes = now_s, 0
+        return now_s
 
 
 @contextmanager
@@ -190,8 +225,12 @@ def _client(remote: Remote, policy: FetchPolicy) -> Iterator[httpx.Client]:
         client = httpx.Client(
             timeout=policy.timeout_s, auth=None if remote.has_password else _netrc()
         )
-    except (ImportError, ValueError, OSError) as error:
-        raise DataError(f"proxy or certificate settings of the environment: {error}") from error
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        why = f": {error}" if isinstance(error, ImportError) else ""  # others may show a password
+        raise DataError(
+            "the proxy or certificate settings of the environment cannot be used "
+            f"(HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE){why}"
+        ) from error
     with client:
         yield client
 

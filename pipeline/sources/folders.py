@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.sources.limits import ArchiveLimits, Meter
+from pipeline.sources.limits import ArchiveLimits, Meter, shown
 from pipeline.sources.listing import Entry, Listing, reading
 from pipeline.sources.names import is_junk_folder
 
@@ -54,7 +54,10 @@ def _walk(path: Path, name: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         parts = waiting.pop()
-        with reading("/".join((name, *parts))), os.scandir(path.joinpath(*parts)) as found:
+        with (
+            reading(f"{name}/{shown('/'.join(parts))}"),
+            os.scandir(path.joinpath(*parts)) as found,
+        ):
             children = [(child.name, child.stat(follow_symlinks=False)) for child in found]
         for child, status in children:
             here = (*parts, child)
@@ -64,9 +67,11 @@ def _walk(path: Path, name: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
 
 
 def _content(path: Path, entry: Entry, name: str, meter: Meter) -> bytes:
-    with reading(f"{name}/{entry.source}"):
+    with reading(f"{name}/{shown(entry.source)}"):
         descriptor = os.open(path.joinpath(*entry.parts), OPEN_FLAGS)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DataError(f"{name}/{entry.source}: changed while it was read; run again")
+                raise DataError(
+                    f"{name}/{shown(entry.source)}: changed while it was read; run again"
+                )
             return meter.read(file, entry.source)

@@ -6,11 +6,13 @@ inside train, valid and test folders, and names that begin with the class (`trai
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.core.errors import DataError
+from pipeline.sources.limits import shown
 from pipeline.sources.listing import Entry, Listing
 from pipeline.sources.names import has_image_suffix, is_junk_folder, is_note, is_system_file
 
@@ -34,11 +36,11 @@ class Labelled:
     left_out: Counter[str]
 
 
-def label_files(listing: Listing) -> Labelled:
+def label_files(listing: Listing, *, min_classes: int = 2) -> Labelled:
     """Tell the class of every file of a source.
 
     Raises:
-        DataError: fewer than two classes are found, or a class folder is empty.
+        DataError: fewer than `min_classes` are found, or a class folder is empty.
     """
     left_out = Counter(listing.skipped)
     system = [entry for entry in listing.entries if is_system_file(entry.parts)]
@@ -57,7 +59,10 @@ def label_files(listing: Listing) -> Labelled:
     labelled = [(rule.label(entry.parts), entry) for entry in files]
     left_out["files without a class"] += sum(label is None for label, _ in labelled)
     found = [(label, entry) for label, entry in labelled if label is not None]
-    _check_classes(listing, [label for label, _ in found], rule, empty)
+    counts = Counter(label for label, _ in found)
+    _check_folders(listing, counts, rule, empty)
+    if len(counts) < min_classes:
+        raise DataError(f"{listing.name}: {_too_few(listing, counts)}")
     return Labelled(found, +left_out)
 
 
@@ -162,31 +167,35 @@ class _Repeats:
 def _empty_folders(listing: Listing, files: list[Entry], system: list[Entry]) -> set[Parts]:
     """Return the folders with no file at all below them, by-products aside."""
     named = {*listing.folders, *(entry.parts[:-1] for entry in system)}
-    filled: set[Parts] = set()
-    for folder in {entry.parts[:-1] for entry in files}:
-        while folder not in filled:
-            filled.add(folder)
-            folder = folder[:-1]
-    return {f for f in named - filled if f and not any(map(is_junk_folder, f))}
+    filled = sorted({entry.parts[:-1] for entry in files})
+
+    def is_filled(folder: Parts) -> bool:
+        # What begins with it comes first from there on. No set of all parents: it takes gigabytes
+        # where each file has a deep folder of its own.
+        at = bisect_left(filled, folder)
+        return at < len(filled) and filled[at][: len(folder)] == folder
+
+    return {f for f in named if f and not any(map(is_junk_folder, f)) and not is_filled(f)}
 
 
-def _check_classes(listing: Listing, labels: list[str], rule: _Rule, empty: set[Parts]) -> None:
-    counts = Counter(labels)
+def _check_folders(listing: Listing, counts: Counter[str], rule: _Rule, empty: set[Parts]) -> None:
     for folder in sorted(empty) if rule.by_folder else []:
         label = rule.label((*folder, ""))
         if label is not None and label not in counts:
             raise DataError(
-                f"{listing.name}: class folder {'/'.join(folder)} is empty; "
+                f"{listing.name}: class folder {shown('/'.join(folder))} is empty; "
                 "put images into it or remove it"
             )
-    if len(counts) >= 2:
-        return
+
+
+def _too_few(listing: Listing, counts: Counter[str]) -> str:
+    """Say which classes there are and what to do."""
     if not listing.entries:
-        raise DataError(f"{listing.name}: holds no files; {EXPECTED}")
+        return f"holds no files; {EXPECTED}"
     packed = [entry.source for entry in listing.entries if _is_packed(entry.parts[-1])]
-    cure = f"it holds {packed[0]}: unpack that and give the result" if packed else EXPECTED
-    found = "".join(f"only one class, {name} ({n} files)" for name, n in counts.items())
-    raise DataError(f"{listing.name}: {found or 'no class found'}; {cure}")
+    cure = f"it holds {shown(packed[0])}: unpack that and give the result" if packed else EXPECTED
+    found = "".join(f"only one class, {shown(name)} ({n} files)" for name, n in counts.items())
+    return f"{found or 'no class found'}; {cure}"
 
 
 def _is_packed(name: str) -> bool:

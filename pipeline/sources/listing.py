@@ -79,4 +79,5 @@ def reading(name: str) -> Iterator[None]:
 def described(error: BaseException) -> str:
     """Return an error's text in one line, its type where it has none."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:300] or type(error).__name__
+    line = "".join(char if char.isprintable() else " " for char in text[:1000])
+    return " ".join(line.split())[:300] or type(error).__name__

@@ -2,11 +2,12 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, ParamsError
 from pipeline.sources.listing import described
 
 SYNTHETIC = "synthetic"
@@ -34,6 +35,29 @@ class Remote:
     def has_password(self) -> bool:
         """Tell whether the URL holds `user:password@`."""
         return "@" in urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One item of `data.source`."""
+
+    text: str
+    """As params.yaml has it."""
+    sha256: str | None
+    """Checksum that was given for it."""
+    place: "Path | Remote"
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.place) if isinstance(self.place, Path) else self.place.name
+
+    @property
+    def short_name(self) -> str:
+        """What stands before its files where several sources are joined."""
+        if isinstance(self.place, Remote) and self.text not in PRESETS:
+            return self.place.name
+        return self.text.rstrip("/")
 
 
 PRESETS = {
@@ -76,6 +100,34 @@ def locate(source: str, *, root: Path) -> Path | Remote:
             "special characters in a password are written as %XX"
         )
     return Remote(url=source)
+
+
+def locate_all(
+    source: str | Sequence[str], sha256: str | Sequence[str | None] | None, *, root: Path
+) -> list[Source]:
+    """Return each source of `data.source` with its checksum, which must be as many.
+
+    Arguments and errors are those of `locate`.
+    """
+    texts = [source] if isinstance(source, str) else list(source)
+    if sha256 is None or isinstance(sha256, str):
+        sha256 = [sha256] * len(texts)
+    return [
+        Source(text=text, sha256=checksum, place=locate(text, root=root))
+        for text, checksum in zip(texts, sha256, strict=True)
+    ]
+
+
+def is_synthetic(source: str | Sequence[str]) -> bool:
+    """Tell whether the images are to be drawn.
+
+    Raises:
+        ParamsError: drawn images are to be joined with others.
+    """
+    texts = [source] if isinstance(source, str) else list(source)
+    if SYNTHETIC in texts and len(texts) > 1:
+        raise ParamsError(f"data.source: {SYNTHETIC} cannot be joined with other sources")
+    return SYNTHETIC in texts
 
 
 def repository_root() -> Path:

@@ -55,11 +55,12 @@ def class_names(texts: Iterable[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
+    numbers: Counter[str] = Counter()
     for text in sorted({unicodedata.normalize("NFC", text) for text in texts}):
-        name, number = safe_name(text), 1
+        first = name = safe_name(text)
         while name in taken:
-            number += 1
-            name = f"{safe_name(text)}-{number}"
+            numbers[first] += 1
+            name = f"{first}-{numbers[first] + 1}"
         taken.add(name)
         names[text] = name
     return names

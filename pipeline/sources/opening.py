@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.sources.decompression import STREAMS
 from pipeline.sources.folders import open_folder
 from pipeline.sources.limits import LIMITS, ArchiveLimits
 from pipeline.sources.listing import Listing, reading
@@ -14,10 +15,10 @@ from pipeline.sources.tars import HEADER_BYTES, open_tar
 from pipeline.sources.zips import open_zip
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06")
-COMPRESSED_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 OTHER_KINDS = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
+    b"PK\x07\x08": "a part of a divided zip archive",
     b"(\xb5/\xfd": "a Zstandard archive",
     b"\xff\xd8\xff": "an image",
     b"\x89PNG": "an image",
@@ -50,7 +51,7 @@ def _open_archive(
     with reading(name), path.open("rb") as file:
         start = file.read(HEADER_BYTES)
         # A zip archive may follow a program that unpacks it; a tar archive may end with a zip.
-        is_tar = start.startswith(COMPRESSED_MAGIC) or _is_tar_header(start)
+        is_tar = start.startswith(tuple(STREAMS)) or _is_tar_header(start)
         is_zip = start.startswith(ZIP_MAGIC) or (not is_tar and zipfile.is_zipfile(file))
     if is_zip:
         with open_zip(path, name, limits) as listing:

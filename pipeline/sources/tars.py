@@ -1,8 +1,7 @@
 """Tar archives as listings: streamed once, in order, into one unnamed temporary file."""
 
-import bz2
-import gzip
-import lzma
+import re
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -11,15 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Protocol, Self
 
 from pipeline.core.errors import ArtifactError
 from pipeline.core.progress import Progress
+from pipeline.sources.decompression import STREAMS, Decompressed
 from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
 from pipeline.sources.listing import Entry, Listing, described, parts_of, reading
 
 HEADER_BYTES = 512
-MAX_EXTENSION_BYTES = 1 << 20  # a long name or PAX record; tarfile would hold any size in memory
+MAX_EXTENSION_BYTES = 1 << 16  # a long name or PAX record; tarfile would hold any size in memory
+MAX_HEADERS_BYTES = 1 << 20  # all of one member's; tarfile holds a map of holes of any length
+MAX_GLOBAL_ATTRIBUTES = 100
 EXTENSION_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -28,6 +30,12 @@ EXTENSION_TYPES = (
     tarfile.SOLARIS_XHDTYPE,
 )
 MAX_READS_AT_END = 100
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, n_bytes: int, /) -> bytes: ...
 
 
 @contextmanager
@@ -42,8 +50,9 @@ def open_tar(
     """
     with _spool(spool_folder) as spool:
         found = _Found()
-        with reading(name), _decompressed(path) as plain:
-            _stream(plain, spool, found, name, limits, packed_bytes=path.stat().st_size)
+        with reading(name), path.open("rb") as packed:
+            meters = [Meter(name, limits, packed_bytes=packed.tell) for _ in range(2)]
+            _stream(_Plain(_decompressed(packed), meters[0]), spool, found, meters[1])
 
         def read(entry: Entry) -> bytes:
             offset, n_bytes = found.extents[entry.place]
@@ -67,11 +76,19 @@ class _Found:
 class _Plain:
     """The decompressed stream, counted, and never waited for at its end."""
 
-    def __init__(self, file: IO[bytes], meter: Meter) -> None:
+    def __init__(self, file: Readable, meter: Meter) -> None:
         self._file, self._meter, self._reads_at_end = file, meter, 0
+        self._position, self._stop = 0, 0
+
+    def expect_header(self, *, at: int) -> None:
+        """Allow what comes before `at`, and a header there, to be read; no more until told."""
+        self._stop = at + MAX_HEADERS_BYTES
 
     def read(self, n_bytes: int) -> bytes:
+        if self._position > self._stop:
+            raise ValueError(f"a member whose headers take more than {MAX_HEADERS_BYTES} bytes")
         chunk = self._file.read(n_bytes)
+        self._position += len(chunk)
         self._meter.add(len(chunk))
         self._reads_at_end = 0 if chunk else self._reads_at_end + 1
         if self._reads_at_end > MAX_READS_AT_END:  # tarfile retries some reads for ever
@@ -99,17 +116,9 @@ class _StrictHeader(tarfile.TarInfo):
         return header
 
 
-def _stream(
-    plain: IO[bytes],
-    spool: IO[bytes],
-    found: _Found,
-    name: str,
-    limits: ArchiveLimits,
-    *,
-    packed_bytes: int,
-) -> None:
-    stream = _Plain(plain, Meter(name, limits, packed_bytes=packed_bytes))
-    meter = Meter(name, limits, packed_bytes=packed_bytes)  # sparse files expand after the stream
+def _stream(stream: _Plain, spool: IO[bytes], found: _Found, meter: Meter) -> None:
+    """Read the whole stream; `meter` counts members, whose holes the stream does not hold."""
+    stream.expect_header(at=0)
     with (
         tarfile.open(
             fileobj=stream,  # type: ignore[call-overload]  # only read() is called in this mode
@@ -121,18 +130,23 @@ def _stream(
     ):
         while (member := tar.next()) is not None:
             tar.members.clear()  # tarfile keeps every header that it has seen
+            if len(tar.pax_headers) > MAX_GLOBAL_ATTRIBUTES:  # copied into every member
+                raise ValueError(f"more than {MAX_GLOBAL_ATTRIBUTES} attributes for all members")
             meter.count_member(member.name)
+            stream.expect_header(at=tar.offset)  # behind this member's content
             _take(tar, member, spool, found, meter)
             progress.advance()
-        while stream.read(CHUNK_BYTES):  # to the end, or gzip never compares its checksum
+        stream.expect_header(at=sys.maxsize)
+        while stream.read(CHUNK_BYTES):  # to the end, or the last checksum is never compared
             pass
 
 
 def _take(
     tar: tarfile.TarFile, member: tarfile.TarInfo, spool: IO[bytes], found: _Found, meter: Meter
 ) -> None:
-    if member.size < 0:  # a PAX record can say so after the header was checked
-        raise ValueError("a member of negative size")
+    size = member.pax_headers.get("size", "0")  # tarfile takes one that is no number for 0
+    if not re.fullmatch("[0-9]{1,18}", size):
+        raise ValueError(f"a member whose size is {size[:20]}")
     if member.isdir():
         found.folders.append(parts_of(member.name))
     elif not member.isreg():
@@ -173,20 +187,11 @@ def _append(spool: IO[bytes], content: bytes) -> int:
     return offset
 
 
-@contextmanager
-def _decompressed(path: Path) -> Iterator[IO[bytes]]:
-    """Yield the plain bytes of a file, by its first bytes."""
-    with path.open("rb") as packed:
-        magic = packed.read(6)
-        packed.seek(0)
-        if magic.startswith(b"\x1f\x8b"):
-            with gzip.GzipFile(fileobj=packed) as plain:
-                yield cast(IO[bytes], plain)
-        elif magic.startswith(b"BZh"):
-            with bz2.BZ2File(packed) as plain_bz2:
-                yield plain_bz2
-        elif magic.startswith(b"\xfd7zXZ\x00"):
-            with lzma.LZMAFile(packed) as plain_xz:
-                yield plain_xz
-        else:
-            yield packed
+def _decompressed(packed: IO[bytes]) -> Readable:
+    """Return the plain bytes of a file, by its first bytes."""
+    start = packed.read(max(map(len, STREAMS)))
+    packed.seek(0)
+    for magic in STREAMS:
+        if start.startswith(magic):
+            return Decompressed(packed, magic)
+    return packed

@@ -1,6 +1,8 @@
 """Zip archives as listings, read member by member and never extracted."""
 
+import io
 import stat
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
+from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter, shown
 from pipeline.sources.listing import Entry, Listing, parts_of, reading
 
 ENCRYPTED_FLAG = 0x1
@@ -18,6 +20,52 @@ UTF8_FLAG = 0x800
 UNBOUNDED_METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 UNBOUNDED_CHUNK_BYTES = 1 << 12
 
+ENTRY = struct.Struct("<28x3H12x")
+"""An entry of the central directory: lengths of name, extra field and comment, which follow."""
+MAX_ENTRY_BYTES = 512  # on average, over as many entries as there may be
+MAX_EXTRA_BYTES = 4096  # zipfile takes the square of its length in time
+MAX_END_BYTES = 1 << 17  # more than any record at the end, with a comment
+
+
+class _CheckedFile(io.BufferedReader):
+    """A file whose central directory is checked before zipfile makes an object of each entry.
+
+    zipfile reads that directory in one piece, and nothing else as large while it opens an archive.
+    It believes neither the number of entries that the archive states, nor do we: both can lie.
+    """
+
+    def __init__(self, path: Path, name: str, limits: ArchiveLimits) -> None:
+        with reading(name):
+            super().__init__(io.FileIO(path))
+        self._name, self._limits = name, limits
+        self.directory_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.directory_read or size is None or size <= MAX_END_BYTES:
+            return super().read(size)
+        if size > MAX_ENTRY_BYTES * self._limits.members:
+            raise self._refused()
+        directory = super().read(size)
+        self._check(directory)
+        return directory
+
+    def _check(self, directory: bytes) -> None:
+        at = n_entries = 0
+        while at + ENTRY.size <= len(directory):
+            name_bytes, extra_bytes, comment_bytes = ENTRY.unpack_from(directory, at)
+            at += ENTRY.size + name_bytes + extra_bytes + comment_bytes
+            n_entries += 1
+            if n_entries > self._limits.members:
+                raise self._refused()
+            if extra_bytes > MAX_EXTRA_BYTES:
+                raise DataError(f"{self._name}: refused: an extra field of {extra_bytes} bytes")
+
+    def _refused(self) -> DataError:
+        return DataError(
+            f"{self._name}: refused: more than {self._limits.members} entries, or their names and "
+            "comments are too long; if it is meant, raise data.max_members"
+        )
+
 
 @contextmanager
 def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
@@ -26,13 +74,14 @@ def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
     Raises:
         DataError: the archive is damaged, encrypted, of an unknown method or beyond the limits.
     """
-    with reading(name):
-        packed_bytes = path.stat().st_size
-        archive = zipfile.ZipFile(path)
-    with archive:
+    with _CheckedFile(path, name, limits) as file:
+        with reading(name):
+            archive = zipfile.ZipFile(file)
+        file.directory_read = True
         infos = archive.infolist()
-        _check(infos, name, Meter(name, limits, packed_bytes=packed_bytes))
-        meter = Meter(name, limits, packed_bytes=packed_bytes)
+        packed_bytes = min(sum(info.compress_size for info in infos), path.stat().st_size)
+        _check(infos, name, Meter(name, limits, packed_bytes=lambda: packed_bytes))
+        meter = Meter(name, limits, packed_bytes=lambda: packed_bytes)
         names = [_name(info) for info in infos]
         kinds = [_kind(info) for info in infos]
 
@@ -40,7 +89,7 @@ def open_zip(path: Path, name: str, limits: ArchiveLimits) -> Iterator[Listing]:
             info = infos[entry.place]
             unbounded = info.compress_type in UNBOUNDED_METHODS
             chunk_bytes = UNBOUNDED_CHUNK_BYTES if unbounded else CHUNK_BYTES
-            with reading(f"{name}: {entry.source}"), archive.open(info) as file:
+            with reading(f"{name}: {shown(entry.source)}"), archive.open(info) as file:
                 return meter.read(file, entry.source, chunk_bytes=chunk_bytes)
 
         yield Listing(
@@ -64,7 +113,8 @@ def _check(infos: list[zipfile.ZipInfo], name: str, claimed: Meter) -> None:
         claimed.add(info.file_size)
         if info.flag_bits & ENCRYPTED_FLAG:
             raise DataError(
-                f"{name}: {info.filename}: encrypted with a password; give an archive without one"
+                f"{name}: {shown(info.filename)}: encrypted with a password; "
+                "give an archive without one"
             )
 
 

@@ -64,6 +64,21 @@ def test_a_scalar_means_the_same_to_dvc(tmp_path, scalar):
         ("split", "seed", -1, "split.seed: found -1, allowed: a whole number at least 0"),
         ("data", "source", "", "data.source: found '', allowed: text not empty"),
         ("data", "sha256", "abc", "data.sha256: found 'abc', allowed: 64 lower-case hexadecimal"),
+        ("data", "source", 3, "data.source: found 3, allowed: text not empty or a list"),
+        ("data", "source", [], "data.source: found [], allowed: text not empty or a list"),
+        ("data", "source", ["a", 3], "data.source: found ['a', 3], allowed: text not empty or a"),
+        (
+            "data",
+            "source",
+            ["s3://me:pw@h/a", 3],
+            "data.source: found ['s3://***@h/a', 3], allowed",
+        ),
+        ("data", "source", ["a", "a"], "data.source: found a source twice, allowed: each once"),
+        ("data", "sha256", 3, "data.sha256: found 3, allowed: text or a list, each item text or"),
+        ("data", "sha256", ["a" * 64] * 2, "data.sha256: found 2 for 1 sources, allowed: a list"),
+        ("data", "sha256", ["xyz"], "data.sha256: found 'xyz', allowed: 64 lower-case hexadecimal"),
+        ("data", "max_ratio", 0, "data.max_ratio: found 0, allowed: a whole number at least 1"),
+        ("data", "max_members", "1e6", "data.max_members: found '1e6', allowed: a whole number"),
         ("pack", "size_px", None, "pack.size_px: found null, allowed: a whole number"),
         ("lr_find", "max_lr", 2e-5, "lr_find.max_lr: found 2e-05, allowed: at least 4 x"),
     ],
@@ -74,6 +89,15 @@ def test_a_wrong_value_is_named_with_what_is_allowed(tree, section, key, value, 
         parse_params(tree)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_sources_and_their_checksums_may_be_lists(tree):
+    tree["data"] |= {"source": ["a", "b"], "sha256": [None, "f" * 64]}
+    data = parse_params(tree).data
+    assert (data.source, data.sha256) == (("a", "b"), (None, "f" * 64))
+    tree["data"]["sha256"] = "f" * 64
+    with pytest.raises(ParamsError, match=r"^data\.sha256: found 1 for 2 sources, allowed: a list"):
+        parse_params(tree)
 
 
 def test_an_unknown_key_is_named(tree):

@@ -5,7 +5,10 @@ import http.server
 import io
 import itertools
 import logging
+import socket
+import struct
 import threading
+import time
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -103,6 +106,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         site.stalled.wait(2)
         self.close_connection = True
 
+    def drip(self, site):
+        self.start(200, len(site.content))
+        for k in range(40):
+            self.body(site.content[k : k + 1])
+            if site.stalled.wait(0.1):
+                break
+        self.close_connection = True
+
+    def reset(self, site):
+        self.start(200, len(site.content))
+        self.body(site.content[:300_000])
+        linger = struct.pack("ii", 1, 0)  # closing sends RST instead of FIN
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+
     def html(self, site):
         page = b"<!doctype html><title>Log in</title>"
         self.start(200, len(page), Content_Type="text/html")
@@ -153,7 +171,9 @@ def test_a_file_is_fetched_whole(site, get):
     assert site.requests[0]["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize("step", ["whole 300000", "stall", "status 500", "status 429"])
+@pytest.mark.parametrize(
+    "step", ["whole 300000", "stall", "reset", "drip", "status 500", "status 429"]
+)
 def test_a_failure_that_passes_is_tried_again(step, site, get):
     site.script = [step]
     assert get() == CONTENT
@@ -239,6 +259,40 @@ def test_a_server_that_keeps_failing_is_asked_five_times(site, get):
     with pytest.raises(DataError, match="cannot be fetched, 5 tries, the last one: HTTP 500"):
         get()
     assert len(site.requests) == 5
+
+
+@pytest.mark.parametrize("step", ["stall", "drip"])
+def test_a_server_that_hangs_is_given_up_in_bounded_time(step, site, get, tmp_path):
+    policy = FetchPolicy(backoff_s=0.01, timeout_s=0.2, patience_s=60)
+    site.script = [step] * 9
+    start = time.monotonic()
+    with pytest.raises(DataError, match="cannot be fetched, 5 tries"):
+        fetch(Remote(url=site.url), tmp_path, max_bytes=10**9, policy=policy)
+    assert time.monotonic() - start < 5 * (0.2 + 0.1) + 2
+
+
+def test_no_try_begins_when_patience_is_over(site, tmp_path):
+    site.script = ["status 503"] * 9
+    policy = FetchPolicy(backoff_s=0.2, patience_s=0.5)
+    with pytest.raises(DataError, match="cannot be fetched, 2 tries"):  # after 0 s and 0.2 s
+        fetch(Remote(url=site.url), tmp_path, max_bytes=10**9, policy=policy)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, "xn--", "\ud800"])
+def test_a_host_that_cannot_be_is_one_line(host, get):
+    with pytest.raises(DataError, match=r"is no http\(s\) address"):
+        get(f"http://{host}/pets.zip")
+
+
+@pytest.mark.parametrize(
+    "proxy", ["foo://joe:hunter2@x", "http://joe:hunter2@h:port", "http://[::"]
+)
+def test_a_wrong_proxy_is_one_line_without_its_password(proxy, site, get, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(DataError, match="the proxy or certificate settings") as caught:
+        get()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_one_line(site, get):

@@ -1,0 +1,199 @@
+"""Pin local sources: write what they hold now, as a checksum, into params.yaml.
+
+DVC cannot watch a path that is only a parameter; it does watch the parameter beside it.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from pipeline.core.atomic import write_text
+from pipeline.core.errors import DataError, ParamsError
+from pipeline.core.params import DataParams, Params, load_params, parse_params
+from pipeline.core.process import guarded
+from pipeline.core.seen import look, record_seen
+from pipeline.core.yaml12 import parse_yaml
+from pipeline.sources.checksums import sha256_of
+from pipeline.sources.limits import ArchiveLimits
+from pipeline.sources.locations import SYNTHETIC, Source, is_synthetic, locate_all, repository_root
+
+PARAMS = Path("params.yaml")
+Value = str | list[str] | list[str | None] | None
+PLAIN = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~+-]*")  # what YAML takes as it stands
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.sources.pin",
+        description="Write sources and the checksums of what they hold now into params.yaml, so "
+        "that `dvc repro` notices a change.",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="archive, folder, URL or preset to learn from; none keeps data.source",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; status 1 if a local source is not pinned or differs from its pin",
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.check and chosen.sources:
+        parser.error("--check takes no SOURCE; it looks at data.source")
+    return guarded(lambda: check() if chosen.check else pin(chosen.sources), name="pin")
+
+
+def pin(texts: Sequence[str] = ()) -> None:
+    """Write `data.source` and `data.sha256` into params.yaml; all else there stays as it is.
+
+    Args:
+        texts: the sources; none keeps those that params.yaml names.
+
+    Raises:
+        ParamsError: params.yaml is not valid, or cannot hold such a name.
+        DataError: a source is missing or cannot be read.
+    """
+    params = load_params(PARAMS)
+    kept = [params.data.source] if isinstance(params.data.source, str) else params.data.source
+    texts = list(dict.fromkeys(texts)) or list(kept)
+    if is_synthetic(texts):
+        _write(SYNTHETIC, None)
+        print(f"data.source: {SYNTHETIC}: drawn, so there is nothing to pin")
+        return
+    sources = locate_all(
+        texts, [_known(params).get(text) for text in texts], root=repository_root()
+    )
+    seen = {s.place: look(s.place) for s in sources if isinstance(s.place, Path)}
+    checksums = [_checksum(source, params) for source in sources]
+    alone = len(texts) == 1
+    _write(texts[0] if alone else texts, checksums[0] if alone else checksums)
+    for source, checksum in zip(sources, checksums, strict=True):
+        if isinstance(source.place, Path):
+            seen[source.place]["sha256"] = checksum
+        print(f"data.source: {source.name}: {checksum or _unpinned(source)}")
+    record_seen(seen)
+
+
+def check() -> None:
+    """Compare every local source with its pin.
+
+    Raises:
+        DataError: one is not pinned, differs from its pin, or is missing.
+    """
+    params = load_params(PARAMS)
+    if is_synthetic(params.data.source):
+        return
+    for source in locate_all(params.data.source, params.data.sha256, root=repository_root()):
+        if not isinstance(source.place, Path):
+            continue
+        found = _checksum(source, params)
+        if found != source.sha256:
+            state = "is not pinned" if source.sha256 is None else f"differs: {source.sha256} before"
+            raise DataError(
+                f"data.source: {source.name} {state}, {found} now; "
+                "run: python -m pipeline.sources.pin && dvc repro"
+            )
+
+
+def _known(params: Params) -> dict[str, str | None]:
+    """Return the checksum that params.yaml has for each source."""
+    source, sha256 = params.data.source, params.data.sha256
+    texts = [source] if isinstance(source, str) else source
+    checksums = sha256 if isinstance(sha256, tuple) else [sha256] * len(texts)
+    return dict(zip(texts, checksums, strict=True))
+
+
+def _checksum(source: Source, params: Params) -> str | None:
+    """Return what to write for a source: of what is not here, only download can tell."""
+    if not isinstance(source.place, Path):
+        return source.sha256
+    return sha256_of(source.place, limits=_limits(params.data))
+
+
+def _limits(data: DataParams) -> ArchiveLimits:
+    return ArchiveLimits(
+        members=data.max_members,
+        member_bytes=data.max_member_bytes,
+        total_bytes=data.max_total_bytes,
+        ratio=data.max_ratio,
+        name_chars=data.max_name_chars,
+        depth=data.max_depth,
+    )
+
+
+def _unpinned(source: Source) -> str:
+    place = source.place
+    known = not isinstance(place, Path) and (place.sha256 or place.md5)
+    return "its checksum is built in" if known else "not here yet; download prints its checksum"
+
+
+def _write(source: Value, sha256: Value) -> None:
+    try:
+        text = PARAMS.read_text(encoding="utf-8")
+        new = with_values(text, {"source": source, "sha256": sha256})
+    except (OSError, ValueError) as error:
+        raise ParamsError(f"{PARAMS}: cannot be changed: {error}; edit it by hand") from error
+    parse_params(parse_yaml(new))
+    write_text(PARAMS, new)
+
+
+def with_values(text: str, values: Mapping[str, Value]) -> str:
+    """Return the text of params.yaml with other values in section data, all else unchanged.
+
+    Raises:
+        ValueError: the text is not YAML, lacks a key, or cannot hold a value.
+    """
+    expected = parse_yaml(text)
+    for key, value in values.items():
+        if expected["data"][key] != value:
+            text = _replaced(text, _member(_member(yaml.compose(text), "data"), key), value)
+            expected["data"][key] = value
+    if parse_yaml(text) != expected:
+        raise ValueError("its layout is too unusual")
+    return text
+
+
+def _member(node: yaml.Node | None, key: str) -> yaml.Node:
+    """Return the node of a mapping's value."""
+    assert isinstance(node, yaml.MappingNode)  # the text was parsed before
+    found: yaml.Node = next(value for name, value in node.value if name.value == key)
+    return found
+
+
+def _replaced(text: str, node: yaml.Node, value: Value) -> str:
+    """Return `text` with another value where `node` is."""
+    items = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(value, list) and len(value) == len(items):  # keeps comments between the items
+        for item, one in reversed(list(zip(items, value, strict=True))):
+            text = _replaced(text, item, one)
+        return text
+    # The end of a block is where the next one begins; its last item ends before the comments.
+    start, end = node.start_mark.index, (items[-1] if items else node).end_mark.index
+    if isinstance(node, yaml.SequenceNode) and node.flow_style:
+        end = node.end_mark.index
+    space = " " if text[:start].endswith((":", "-")) else ""  # nothing stood there
+    return text[:start] + space + _in_yaml(value) + text[end:]
+
+
+def _in_yaml(value: Value) -> str:
+    """Return a value as YAML in one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_in_yaml, value))}]"
+    value.encode()  # a name that is not UTF-8 cannot stand in a YAML file
+    # As it stands only where YAML 1.1 and 1.2 both read it as text.
+    plain = PLAIN.fullmatch(value) and parse_yaml(value) == yaml.safe_load(value) == value
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
