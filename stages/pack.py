@@ -26,7 +26,7 @@ def run(params: Params, layout: Layout) -> None:
             layout.packed,
             archive_path=layout.raw_archive,
             samples=samples,
-            spec=PreprocessSpec(size_px=params.pack.size_px),
+            spec=PreprocessSpec(size_px=params.pack.size_px, fit=params.pack.fit),
             workers=params.runtime.workers or available_cores(),
             on_progress=progress.advance,
         )

@@ -97,6 +97,8 @@ class PackParams:
 
     size_px: SidePx
     """Side of the packed square, which is what the network sees outside training."""
+    fit: Literal["squash", "crop", "pad"]
+    """How an image of another aspect becomes a square; see `pipeline.imaging.preprocess`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
