@@ -11,6 +11,7 @@ from pipeline.core.artifacts import RocPoint, write_predictions, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
+from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.evaluation.metrics import roc_points, summarize, to_predictions
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def run(params: Params, layout: Layout) -> None:
     model, spec = load_checkpoint(layout.model)
-    test = read_packed(layout.packed).test
+    test = read_packed(layout.packed, workers=params.runtime.workers or available_cores()).test
     # fp32, as the exported model computes: the figures are those of what is served.
     compute = choose_compute(
         device=params.runtime.device, threads=params.runtime.threads, precision="fp32"

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.core.atomic import sha256_file, write_bytes, write_json, write_sha256
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
+from pipeline.core.process import available_cores
 from pipeline.core.stage import run_stage
 from pipeline.export.onnx_file import to_onnx
 from pipeline.export.parity import measure_parity, require_parity, with_extremes
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def run(params: Params, layout: Layout) -> None:
     model, spec = load_checkpoint(layout.model)
-    valid = read_packed(layout.packed).valid
+    valid = read_packed(layout.packed, workers=params.runtime.workers or available_cores()).valid
     n_images = min(len(valid), params.export_onnx.parity_images)
     pixels, paths = with_extremes(valid.pixels[:n_images], valid.paths[:n_images])
     # The CPU computes in plain fp32; a GPU's shortcuts are no measure of an export.

@@ -11,6 +11,7 @@ import logging
 from pipeline.core.artifacts import CurvePoint, write_records, write_suggestion
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
+from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.modeling.batches import Augmentation
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def run(params: Params, layout: Layout) -> None:
-    packed = read_packed(layout.packed)
+    packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
     compute = choose_compute(
         device=params.runtime.device,
         threads=params.runtime.threads,

@@ -1,4 +1,4 @@
-"""Decode every image once, into memory-mapped arrays that all later stages read.
+"""Bring every image of the split into the form that all later stages read.
 
 Reads   data/raw.zip, data/split.csv
 Writes  data/packed
@@ -26,11 +26,15 @@ def run(params: Params, layout: Layout) -> None:
             layout.packed,
             archive_path=layout.raw_archive,
             samples=samples,
-            spec=PreprocessSpec(size_px=params.pack.size_px),
+            spec=PreprocessSpec(size_px=params.pack.size_px, fit=params.pack.fit),
+            mode=params.pack.mode,
             workers=params.runtime.workers or available_cores(),
             on_progress=progress.advance,
         )
-    log.info("packed %d images of %d px", len(samples), params.pack.size_px)
+    log.info(
+        "packed %d images of %d px, fit %s, mode %s",
+        *(len(samples), params.pack.size_px, params.pack.fit, params.pack.mode),
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pipeline.core.artifacts import EpochRecord, read_suggestion, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
+from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def run(params: Params, layout: Layout) -> None:
-    packed = read_packed(layout.packed)
+    packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
     suggestion = read_suggestion(layout.suggestion)
     lr = suggestion.lr if params.train.lr is None else params.train.lr
     log.info("peak learning rate %g, %s", lr, _origin(params.train.lr, suggestion.status))

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TextIO, TypeVar, get_type_hints
 
-from pipeline.core.atomic import write_json, write_text
+from pipeline.core.atomic import replacing, write_json
 from pipeline.core.errors import ArtifactError
 
 SPLITS = ("train", "valid", "test")
@@ -117,7 +119,7 @@ class Predictions:
 def write_records(path: Path, records: Sequence[Record], kind: type[Record]) -> None:
     """Write one CSV row per record, the columns being the fields of `kind`."""
     columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    write_csv(path, columns, ([_text(v) for v in asdict(r).values()] for r in records))  # type: ignore[call-overload]
+    write_csv(path, columns, ([_text(getattr(r, name)) for name in columns] for r in records))
 
 
 def read_records(path: Path, kind: type[Record], *, stage: str) -> list[Record]:
@@ -200,20 +202,22 @@ def read_json(path: Path, *, stage: str) -> Any:
         ArtifactError: the file is missing or not JSON; the message names the stage to run.
     """
     try:
-        return json.loads(_content(path, stage=stage))
+        with _opened(path, stage=stage) as file:
+            return json.load(file)
     except ValueError as error:
         raise ArtifactError(f"{path}: not JSON ({error}); run: dvc repro {stage}") from error
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV file with Unix line ends, whole or not at all."""
-    text = io.StringIO(newline="")
-    plain = csv.writer(text, lineterminator="\n")
-    # A lone carriage return in a file name is not quoted by itself, and would end the row.
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in (columns, *rows):
-        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
-    write_text(path, text.getvalue())
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        plain = csv.writer(text, lineterminator="\n")
+        # A lone carriage return in a file name is not quoted by itself, and would end the row.
+        quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in chain([columns], rows):
+            (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+        text.detach()
 
 
 def remove_artifact(path: Path) -> None:
@@ -228,40 +232,41 @@ def remove_artifact(path: Path) -> None:
         raise ArtifactError(f"{path}: cannot be replaced: {error.strerror or error}") from error
 
 
-def _read_csv(path: Path, columns: list[str], *, stage: str) -> list[tuple[int, list[str]]]:
-    """Return (line number, row) pairs below a header that must equal `columns`."""
-    reader = csv.reader(io.StringIO(_content(path, stage=stage), newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        header = next(reader, [])
-        if header != columns:
-            raise ArtifactError(
-                f"{path}: columns are {','.join(header)}, expected {','.join(columns)}; "
-                f"run: dvc repro {stage}"
-            )
-        for row in reader:
-            if len(row) != len(columns):
+def _read_csv(path: Path, columns: list[str], *, stage: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, row) pairs below a header that must equal `columns`."""
+    with _opened(path, stage=stage) as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = next(reader, [])
+            if header != columns:
                 raise ArtifactError(
-                    f"{path}, line {reader.line_num}: {len(row)} columns, expected {len(columns)}; "
+                    f"{path}: columns are {','.join(header)}, expected {','.join(columns)}; "
                     f"run: dvc repro {stage}"
                 )
-            rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise ArtifactError(
-            f"{path}, line {reader.line_num}: {error}; run: dvc repro {stage}"
-        ) from error
-    return rows
+            for row in reader:
+                if len(row) != len(columns):
+                    raise ArtifactError(
+                        f"{path}, line {reader.line_num}: {len(row)} columns, "
+                        f"expected {len(columns)}; run: dvc repro {stage}"
+                    )
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise ArtifactError(
+                f"{path}, line {reader.line_num}: {error}; run: dvc repro {stage}"
+            ) from error
 
 
 def _header(path: Path, *, stage: str) -> list[str]:
-    return next(csv.reader(io.StringIO(_content(path, stage=stage), newline="")), [])
+    with _opened(path, stage=stage) as file:
+        return next(csv.reader(file), [])
 
 
-def _content(path: Path, *, stage: str) -> str:
+@contextmanager
+def _opened(path: Path, *, stage: str) -> Iterator[TextIO]:
     try:
         # newline="": a carriage return inside a quoted file name is part of the name.
         with path.open(encoding="utf-8", newline="") as file:
-            return file.read()
+            yield file
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: not found; run: dvc repro {stage}") from error
     except (OSError, UnicodeDecodeError) as error:

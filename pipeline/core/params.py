@@ -119,6 +119,10 @@ class PackParams:
 
     size_px: SidePx
     """Side of the packed square, which is what the network sees outside training."""
+    fit: Literal["squash", "crop", "pad"]
+    """How an image of another aspect becomes a square; see `pipeline.imaging.preprocess`."""
+    mode: Literal["array", "stream"]
+    """Whether data/packed holds decoded pixels, or encoded images that are decoded when needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ class PreprocessSpec:
     size_px: int
     """Side of the square input."""
     fit: str = "squash"
-    """`squash` scales both sides to `size_px`, whatever the aspect: nothing is cut off."""
+    """`squash`, `crop` or `pad`; models that name none were made before there was a choice."""
     resample: str = RESAMPLE
 
 

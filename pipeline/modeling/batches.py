@@ -9,6 +9,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.packing.encoded import pixel_batches
 from pipeline.packing.packed import PackedSplit
 
 CROPS_PER_BATCH = 8
@@ -48,12 +49,13 @@ def train_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (pixels, labels) batches: uint8 (N, size_px, size_px, 3) and int64 (N,)."""
     order = np.random.default_rng([seed, epoch]).permutation(len(split))
-    for step in range(n_batches(len(split), batch_size)):
-        index = order[step * batch_size : (step + 1) * batch_size]
+    steps = range(n_batches(len(split), batch_size))
+    indices = [order[step * batch_size : (step + 1) * batch_size] for step in steps]
+    batches = pixel_batches(split.pixels, indices)
+    for step, index, pixels in zip(steps, indices, batches, strict=True):
         rng = np.random.default_rng([seed, epoch, step])
-        pixels = torch.from_numpy(split.pixels[index])
         yield (
-            augment(pixels, augmentation, size_px=size_px, rng=rng),
+            augment(torch.from_numpy(pixels), augmentation, size_px=size_px, rng=rng),
             torch.from_numpy(split.labels[index]),
         )
 

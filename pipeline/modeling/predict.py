@@ -8,12 +8,13 @@ from torch.nn import functional as F
 
 from pipeline.imaging.preprocess import Pixels
 from pipeline.modeling.device import Compute
+from pipeline.packing.encoded import EncodedPixels, pixel_batches
 
 
 @torch.inference_mode()
 def predict_logits(
     model: nn.Module,
-    pixels: Pixels,
+    pixels: Pixels | EncodedPixels,
     *,
     compute: Compute,
     batch_size: int = 256,
@@ -24,7 +25,7 @@ def predict_logits(
 
     Args:
         model: a `Classifier`; it is switched to evaluation.
-        pixels: may be memory-mapped; only a batch at a time is read.
+        pixels: may be memory-mapped or encoded; only a batch at a time is held.
         compute: where the model lives.
         batch_size: images per forward pass.
         mirrored: flip the images left to right first.
@@ -32,8 +33,10 @@ def predict_logits(
     """
     model.eval()
     parts = []
-    for start in range(0, len(pixels), batch_size):
-        batch = torch.tensor(pixels[start : start + batch_size])
+    starts = range(0, len(pixels), batch_size)
+    slices = [slice(start, start + batch_size) for start in starts]
+    for images in pixel_batches(pixels, slices):
+        batch = torch.tensor(images)
         batch = batch.flip(2) if mirrored else batch
         with compute.autocast():
             parts.append(model(batch.to(compute.device)).float())

@@ -6,6 +6,7 @@ import torch
 from torchvision import models
 
 from pipeline.core.errors import ParamsError
+from pipeline.imaging.preprocess import PAD_COLOUR
 from pipeline.modeling.compact import Compact
 from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, head_parameters
 from pipeline.packing.packed import PackedSplit
@@ -41,6 +42,12 @@ def test_the_first_layer_normalises_with_the_statistics_of_imagenet():
     found = Classifier(torch.nn.Identity()).normalize(pixels).flatten()
     # (0 - 0.485) / 0.229, (128/255 - 0.456) / 0.224, (1 - 0.406) / 0.225
     assert found.tolist() == pytest.approx([-2.117904, 0.205182, 2.64], abs=1e-5)
+
+
+def test_the_colour_of_padding_is_nothing_to_the_network():
+    pixels = torch.tensor(PAD_COLOUR, dtype=torch.uint8).view(1, 1, 1, 3)
+    found = Classifier(torch.nn.Identity()).normalize(pixels)
+    assert found.abs().max() < 0.01  # the smallest step of a channel is 0.017
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_global_randomness_alone():
