@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,8 @@ ARTIFACTS = {
     "pack": ("data/packed",),
 }
 """What each stage writes; a folder counts as one artifact."""
-TRACKED = ("data/.gitignore", "data/corrections.csv")
+REMOVED_FIRST = frozenset({"data/split.csv"})
+"""What a stage may remove before it writes the files that belong to it, and writes again last."""
 MARK = "FAULT_TRIAL"
 """An environment variable that every process of a trial inherits, by which it is found."""
 PATIENCE_S = 60
@@ -69,10 +70,13 @@ class Running:
         return [pid for pid in _pids() if f"{MARK}={self.mark}".encode() in _environment(pid)]
 
     def wait_until_gone(self, timeout_s: float) -> list[int]:
-        """Wait for the run's processes to end; return those that do not."""
+        """Wait for the run's processes to end; return those that do not, and end them."""
         end = time.monotonic() + timeout_s
         while (left := self.processes()) and time.monotonic() < end:
             time.sleep(0.02)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return left
 
 
@@ -140,21 +144,6 @@ class Project:
         """Return the hidden and temporary names in data/ and reports/ that Git does not track."""
         names = self.names()
         return {n for n in names if Path(n).name.startswith(".") and not n.endswith(".gitignore")}
-
-    @contextmanager
-    def saved(self) -> Iterator[None]:
-        """Put data/ and reports/ back as they are now in the end."""
-        copy = self.root.parent / f"{self.root.name}-saved"
-        shutil.rmtree(copy, ignore_errors=True)
-        for top in ("data", "reports"):
-            shutil.copytree(self.root / top, copy / top)
-        try:
-            yield
-        finally:
-            for top in ("data", "reports"):
-                shutil.rmtree(self.root / top)
-                shutil.copytree(copy / top, self.root / top)
-            shutil.rmtree(copy)
 
     def forget(self, stage: str) -> None:
         """Remove the artifacts of a stage."""
