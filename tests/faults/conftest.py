@@ -5,10 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faults.projects import ARTIFACTS, Project
-from faults.sources import served, tarred, unpacked, zipped
-from faults.trials import KILLER, Bench
 from tiny import TINY, copy_project
+
+pytest.register_assert_rewrite(
+    "faults.projects", "faults.trials"
+)  # their asserts say what is wrong
+
+from faults.projects import ARTIFACTS, Project  # noqa: E402
+from faults.sources import served, tarred, unpacked, zipped  # noqa: E402
+from faults.trials import KILLER, Bench  # noqa: E402
 
 OTHER = {
     "download": {"data.synthetic_seed": "7", "data.synthetic_images": "60"},

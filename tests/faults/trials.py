@@ -105,7 +105,7 @@ class Bench:
         assert running.wait_until_gone(10) == []
 
     def trial(self, number: int) -> None:
-        """Kill the stage at a random moment, which follows from the seed, the stage and the number."""
+        """Kill the stage at a random moment, which follows from seed, stage and number."""
         random_ = random.Random(f"{os.environ.get('FAULT_SEED', '0')} {self.stage} {number}")
         # Half of the moments in the second half, where the files are written.
         moment_s = self.seconds * random_.choice((random_.uniform(0, 1), random_.uniform(0.5, 1)))
