@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Not PYTHONPATH, not PYTHONSAFEPATH: a queued experiment must import its own checkout.
 unexport PYTHONPATH PYTHONSAFEPATH
 
-.PHONY: help setup repro check test serve lock clean
+.PHONY: help setup repro check test campaign serve lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,13 +26,16 @@ check: setup ## Format, lint, types and the fast tests.
 	@ruff format --check .
 	@ruff check .
 	@mypy pipeline stages
-	@pytest -m "not slow"
+	@pytest -m "not slow and not campaign"
 
 test: setup ## Every test.
 	@ruff format --check .
 	@ruff check .
 	@mypy pipeline stages
 	@pytest
+
+campaign: setup ## Kill stages at 100 random moments and before every change; many minutes.
+	@pytest -m campaign
 
 serve: setup ## Serve models/model.onnx on http://127.0.0.1:8000.
 	@python -m pipeline.serving
