@@ -108,15 +108,15 @@ def _pixel_bombs() -> Iterator[Dirty]:
         refused = TOO_LARGE if whole else TOO_LARGE | BROKEN
         yield Dirty(name=f"pixels-{name}", content=content, verdicts=refused)
     for name, content in {
-        "7000x7000.jpg": jpeg_of_size(7000, 7000)[:-2],
-        "7000x7000-ended.jpg": jpeg_of_size(7000, 7000),
-        "7000x7000.png": header(7000, 7000, 8, RGB) + promised[33:] + chunk(b"IEND", b""),
-        "7000x7000.gif": gif_of_size(7000, 7000),
-        "7000x7000.bmp": bmp([bytes(100)], 24, width=7000, height=7000),
-        "7000x7000-lossless.webp": webp_of_size(7000, 7000, kind="lossless"),
+        "6300x6300.jpg": jpeg_of_size(6300, 6300)[:-2],
+        "6300x6300-ended.jpg": jpeg_of_size(6300, 6300),
+        "6300x6300.png": header(6300, 6300, 8, RGB) + promised[33:] + chunk(b"IEND", b""),
+        "6300x6300.gif": gif_of_size(6300, 6300),
+        "6300x6300.bmp": bmp([bytes(100)], 24, width=6300, height=6300),
+        "5000x5000-lossless.webp": webp_of_size(5000, 5000, kind="lossless"),
     }.items():
         verdicts = TRUNCATED if not name.endswith("webp") else BROKEN
-        if name == "7000x7000-ended.jpg":  # the end mark is there; libjpeg only warns
+        if name == "6300x6300-ended.jpg":  # the end mark is there; libjpeg only warns
             verdicts |= ACCEPTED
         yield Dirty(name=f"promised-{name}", content=content, verdicts=verdicts)
 
@@ -165,7 +165,7 @@ def _text_bombs() -> Iterator[Dirty]:
 
 def _byte_bombs() -> Iterator[Dirty]:
     yield Dirty(
-        name="bytes-1000-scans.jpg", content=scan_bomb(7000, 1000), verdicts=TOO_LARGE | BROKEN
+        name="bytes-1000-scans.jpg", content=scan_bomb(6300, 1000), verdicts=TOO_LARGE | BROKEN
     )
     jpeg = encoded(noise("bytes"), "JPEG")
     long = jpeg + bytes(LIMIT_BYTES + 1 - len(jpeg))
