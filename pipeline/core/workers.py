@@ -6,11 +6,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from ctypes import c_longlong
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
@@ -122,28 +121,37 @@ class _Worker:
 
     process: Any
     pipe: Connection
-    position: Any
-    """Shared: which item of its task it works on, or IDLE."""
+    begun: Connection
+    """A byte comes here for every item that it begins."""
     task: _Task | None = None
-    seen: int = IDLE
-    seen_at: float = field(default_factory=time.monotonic)
+    position: int = IDLE
+    """Which item of its task it works on, as far as was asked."""
+    moved_at: float = field(default_factory=time.monotonic)
 
     def give(self, task: _Task) -> None:
-        self.task, self.seen, self.seen_at = task, IDLE, time.monotonic()
-        self.position.value = IDLE
+        self.look()
+        self.task, self.position, self.moved_at = task, IDLE, time.monotonic()
         with suppress(OSError):  # it is dead, which its end of the pipe will tell
             self.pipe.send(task.chunk.items[task.start : task.stop])
 
+    def look(self) -> None:
+        """Find out how far it is."""
+        with suppress(BlockingIOError):
+            while n_begun := len(os.read(self.begun.fileno(), 4096)):
+                self.position += n_begun
+                self.moved_at = time.monotonic()
+
     def hangs(self, patience_s: float) -> bool:
         """Tell whether it has been on one item for too long."""
-        if self.position.value != self.seen:
-            self.seen, self.seen_at = self.position.value, time.monotonic()
-        return self.task is not None and time.monotonic() - self.seen_at > patience_s
+        self.look()
+        return self.task is not None and time.monotonic() - self.moved_at > patience_s
 
     def end(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+        self.look()
+        self.begun.close()
 
 
 class _Crew:
@@ -231,14 +239,14 @@ class _Crew:
 
     def _replace(self, worker: _Worker, why: str) -> None:
         """Go on without a worker: its task is cut around the item that it failed on."""
-        task, position = worker.task, worker.position.value
         self._workers.remove(worker)
         worker.end()
+        task, position = worker.task, worker.position
         assert task is not None
         if position == IDLE:
             self._failed_starts += 1
             if self._failed_starts > TRIES:
-                raise DataError(f"processes that read images do not start: one {why}")
+                raise DataError(f"worker processes do not start: one {why}")
             self._waiting.appendleft(task)
             return
         failed = task.start + position
@@ -256,7 +264,7 @@ class _Crew:
         self._n_lost += 1
         if self._lost is None or self._n_lost > self._max_lost:
             raise DataError(
-                f"{_shown(item)}: a process that reads images {why}, twice"
+                f"{_shown(item)}: a worker process {why}, twice"
                 f"{f', after {self._max_lost} others' if self._lost else ''}; "
                 "for want of memory? free some, or set runtime.workers: 1 in params.yaml"
             )
@@ -265,18 +273,27 @@ class _Crew:
 
 
 def _start(work: Callable[[Any], Any]) -> _Worker:
-    # Not fork: a forked child would share locks of threads that do not exist in it.
+    # Not fork: a forked child would share locks of threads that do not exist in it. Pipes, not
+    # shared memory, which is a file somewhere and needs room there.
     context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    position = context.RawValue(c_longlong, IDLE)
-    process = context.Process(target=_serve, args=(theirs, position, work), daemon=True)
-    with _without_interrupt():
-        process.start()
+    try:
+        ours, theirs = context.Pipe()
+        begun, begins = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(theirs, begins, work), daemon=True)
+        with _without_interrupt():
+            process.start()
+    except OSError as error:
+        raise DataError(
+            f"worker processes do not start: {error.strerror or error}; "
+            "set runtime.workers lower in params.yaml, or raise the limit (ulimit -a)"
+        ) from error
     theirs.close()  # or its death would not be seen as the end of the pipe
-    return _Worker(process, ours, position)
+    begins.close()
+    os.set_blocking(begun.fileno(), False)
+    return _Worker(process, ours, begun)
 
 
-def _serve(pipe: Connection, position: Any, work: Callable[[Any], Any]) -> None:
+def _serve(pipe: Connection, begins: Connection, work: Callable[[Any], Any]) -> None:
     """Answer each list of items with the list of results, in a process of its own."""
     Thread(target=_leave_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):  # the parent has gone
@@ -284,8 +301,8 @@ def _serve(pipe: Connection, position: Any, work: Callable[[Any], Any]) -> None:
             items = pipe.recv()
             answer: list[Any] | BaseException = []
             try:
-                for index, item in enumerate(items):
-                    position.value = index
+                for item in items:
+                    os.write(begins.fileno(), b".")
                     answer.append(work(item))  # type: ignore[union-attr]
             except Exception as error:
                 if not isinstance(error, PipelineError):
@@ -319,6 +336,7 @@ def _chained(first: list[list[Item]], rest: Iterator[list[Item]]) -> Iterator[li
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
     """Start a process that never sees Ctrl-C: it is for the parent, which says one line."""
+    resource_tracker.ensure_running()  # whose own start unblocks it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
     try:
         yield

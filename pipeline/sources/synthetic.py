@@ -2,17 +2,15 @@
 
 import io
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.core.errors import DataError
+from pipeline.core.workers import supervised_map
 from pipeline.sources.drawing import SPECIES, Species, draw_animal
 
 MIN_IMAGES = 60
@@ -162,15 +160,7 @@ def _render_all(pictures: Collection[Picture], *, seed: int, workers: int) -> It
     if workers == 1 or len(pictures) < MIN_IMAGES_FOR_PROCESSES:
         yield from map(job, pictures)
         return
-    # Spawned, not forked: the parent may hold threads, and a fork would copy their locks.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(job, pictures, chunksize=IMAGES_PER_JOB)
-        except BrokenProcessPool as error:
-            raise DataError(
-                "synthetic images: a process that draws died, perhaps for want of memory; "
-                "free some, or set runtime.workers: 1 in params.yaml"
-            ) from error
+    yield from supervised_map(job, pictures, workers=workers, chunk_items=IMAGES_PER_JOB)
 
 
 def render(picture: Picture, *, seed: int) -> bytes:

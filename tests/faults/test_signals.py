@@ -36,13 +36,20 @@ def busy(drawn, tmp_path_factory) -> Iterator[Project]:
         yield project
 
 
+def lasting(project):
+    """Return what lies there but for a part of a download, which stays to be resumed."""
+    return {name for name in project.names() if "/.download-" not in name}
+
+
 @pytest.mark.parametrize("stage", ["download", "split", "pack"])
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_stage_soon_and_cleanly(busy, stage, sent, status):
     seconds = busy.run(stage).seconds
-    before, names = busy.found(stage), busy.names()
+    before, names = busy.found(stage), lasting(busy)
     n_interrupted = 0
-    for number in range(3):
+    for number in range(12):  # on a busy machine a run may end before its signal
+        if n_interrupted == 2:
+            break
         running = busy.start(stage)
         time.sleep(seconds * random.Random(f"{stage} {number}").uniform(0.5, 0.9))
         running.signal(sent)
@@ -54,5 +61,5 @@ def test_a_signal_ends_a_stage_soon_and_cleanly(busy, stage, sent, status):
         assert "Traceback" not in ended.errors, ended.errors
         assert running.wait_until_gone(10) == []
         assert busy.found(stage) == before  # both runs make the same
-        assert {name for name in busy.names() if "/.download-" not in name} == names
-    assert n_interrupted >= 2
+        assert lasting(busy) == names
+    assert n_interrupted == 2

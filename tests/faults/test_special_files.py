@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from faults.projects import Project
+from peak_memory import WATCHED, left_bytes
 from PIL import Image
 from tiny import TINY, copy_project
 
@@ -44,12 +45,14 @@ def odd_folder(tmp_path, monkeypatch) -> Path:
 
 def test_special_files_are_left_out_and_said_to_be(odd_folder, tmp_path):
     root = copy_project(tmp_path / "project", values={**TINY, "data.source": str(odd_folder)})
-    running = Project(root).start("download")
-    _, status, used = os.wait4(running.child.pid, 0)
-    running.child.returncode = os.waitstatus_to_exitcode(status)  # it was waited for
-    errors = running.errors.read_text()
-    assert running.child.returncode == 0, errors
-    assert used.ru_maxrss < HIGHEST_MB * 1024
+    (tmp_path / "watched.py").write_text(WATCHED)
+    running = Project(root).start(
+        "download", script=tmp_path / "watched.py", PEAK_FILE=str(tmp_path / "peak")
+    )
+    ended = running.end()
+    errors = ended.errors
+    assert ended.status == 0, errors
+    assert left_bytes(tmp_path / "peak") < HIGHEST_MB * 10**6
     left_out = next(line for line in errors.splitlines() if "left out" in line)
     special = 3 if os.geteuid() == 0 else 2
     for words in ("5 links", f"{special} special files", "1 files of more than"):

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from peak_memory import PEAK_BYTES, WATCHED, left_bytes
 from tiny import copy_project
 
 from pipeline.core.archive import RawArchive
@@ -67,16 +68,19 @@ def test_the_verdict_is_right_and_nothing_else_is_written(case, archives, tmp_pa
     assert files_below(tmp_path) == before
 
 
-MEASURE = """\
-import resource, sys; from pathlib import Path
+MEASURE = (
+    PEAK_BYTES
+    + """\
+import sys; from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.sources.collect import collect
 folder = Path(sys.argv[1])
 for path in sorted(folder.iterdir()):
     try: collect(str(path), Path(sys.argv[2], "raw.zip"), sha256=None, root=folder)
     except DataError: pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
+)
 
 
 def peak_bytes(folder, out):
@@ -134,18 +138,21 @@ def test_the_stage_itself_says_one_line_or_reads(name, archives, tmp_path):
     before = files_below(root)
     start = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.download"],
+        [sys.executable, "-c", WATCHED, "stages.download"],
         cwd=root,
-        env={**os.environ, "DVC_ROOT": "", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "DVC_ROOT": "",
+            "PYTHONPATH": "",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PEAK_FILE": str(tmp_path / "peak"),
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
-    with process.stderr:
-        said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    _, said = process.communicate()
     assert time.monotonic() - start < MAX_SECONDS
-    assert used.ru_maxrss * 1024 < MAX_RSS_BYTES
+    assert left_bytes(tmp_path / "peak") < MAX_RSS_BYTES
     assert "Traceback" not in said
     if isinstance(BY_NAME[name].verdict, str):
         # Besides, a line of progress every five seconds.
