@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory --images 1500
 
-The images are one drawn set, repeated with other bytes behind the picture. Memory is summed over
-the process tree, sampled from /proc: PSS, in which pages that several processes share count once,
+One set is drawn, of which the smaller ones are every fourth and every sixteenth image. Memory is
+summed over the process tree, sampled from /proc: PSS, in which pages that several processes share count once,
 and of it what is no file. The pages of mapped files (the packed array, the archive) can be dropped
 at any time. The highest RSS of any one process comes from getrusage.
 """
@@ -47,10 +47,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print("stage     times   images  archive   PSS sum  no file   largest process   manifest (MB)")
     with tempfile.TemporaryDirectory() as folder:
-        drawn = _draw(Path(folder) / "drawn", arguments.images)
+        most = max(arguments.times)
+        drawn = _draw(Path(folder) / "drawn", arguments.images * most)
         found: dict[str, list[tuple[int, Peak, int]]] = {"split": [], "pack": []}
         for times in arguments.times:
-            root = _project(Path(folder) / f"{times}", drawn, times)
+            root = _project(Path(folder) / f"{times}", drawn, every=most // times)
             for stage, rows in found.items():
                 peak = _run(root, stage)
                 n_images, manifest = arguments.images * times, Layout(root).split.stat().st_size
@@ -79,23 +80,18 @@ def _draw(folder: Path, n_images: int) -> Path:
     return layout.raw_archive
 
 
-def _project(root: Path, drawn: Path, times: int) -> Path:
-    """Make a project whose archive holds every drawn image so many times, with other bytes."""
+def _project(root: Path, drawn: Path, *, every: int) -> Path:
+    """Make a project whose archive holds one of so many drawn images."""
     layout = Layout(root)
     layout.raw_archive.parent.mkdir(parents=True)
     layout.corrections.write_text("path,action,label\n")
+    layout.metadata.write_text("path,split,group\n")
     for name in CODE:
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     with zipfile.ZipFile(drawn) as archive:
-        names = sorted(
-            (f"{label}/{number:02d}-{name}", member)
-            for member in archive.namelist()
-            for label, _, name in [member.partition("/")]
-            for number in range(times)
-        )
-        members = ((name, name, archive.read(member) + name.encode()) for name, member in names)
-        write_archive(layout.raw_archive, members)
+        names = sorted(archive.namelist())[::every]
+        write_archive(layout.raw_archive, ((name, name, archive.read(name)) for name in names))
     return root
 
 

@@ -49,6 +49,7 @@ def main() -> None:
         layout = Layout(Path(folder))
         layout.raw_archive.parent.mkdir(parents=True)
         layout.corrections.write_text("path,action,label\n")
+        layout.metadata.write_text("path,split,group\n")
         download.run(params, layout)
         with RawArchive(layout.raw_archive) as archive:
             n_images = len(archive.members)

@@ -199,17 +199,21 @@ class _Crew:
 
     def _fill(self) -> bool:
         """Take chunks while there is room, hand out tasks; tell whether anything is open."""
+        self._hand_out()
         while len(self._open) < self._most_open and (items := next(self._chunks, None)):
             chunk = _Chunk(items, [None] * len(items), len(items))
             self._open.append(chunk)
             self._waiting.append(_Task(chunk, 0, len(items)))
+            self._hand_out()  # at once: it may take time to come by the next chunk
+        return bool(self._open)
+
+    def _hand_out(self) -> None:
         for worker in self._workers:
             if worker.task is None and self._waiting:
                 worker.give(self._waiting.popleft())
         while self._waiting and len(self._workers) < self._wanted:
             self._workers.append(_start(self._work))
             self._workers[-1].give(self._waiting.popleft())
-        return bool(self._open)
 
     def _wait(self) -> None:
         """Wait until a worker has answered, died, or been silent for too long."""

@@ -8,7 +8,7 @@ numbers.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, pairwise
+from itertools import chain, combinations, pairwise, tee
 from pathlib import Path
 
 import numpy as np
@@ -69,59 +69,56 @@ def find_pairs(
     for image in sorted(images, key=lambda image: image.path):
         first_of.setdefault(image.sha256, image)
     distinct = list(first_of.values())
-    equal = _equal_pixels(distinct, archive_path=archive_path, workers=workers)
-    others = {pair.second for pair in equal}
-    candidates = _candidates([image for image in distinct if image.path not in others])
-    verdicts = map_archive(
-        _confirm, candidates, archive_path=archive_path, workers=workers, lost=_unknown
-    )
-    near = []
-    for candidate, same in zip(candidates, verdicts, strict=True):
-        if same:
-            near.append(Pair(candidate.first, candidate.second, "near"))
+    # In one go: starting processes takes longer than the few that look exactly alike.
+    tasks: Iterator[str | Candidate] = chain(_alike(distinct), _candidates(distinct))
+    tasks, asked = tee(tasks)
+    answers = map_archive(_look_again, asked, archive_path=archive_path, workers=workers, lost=_no)
+    first: dict[str, str] = {}
+    equal, near = [], []
+    for task, answer in zip(tasks, answers, strict=True):
+        if isinstance(task, str):
+            if first.setdefault(str(answer), task) != task:
+                equal.append(Pair(first[str(answer)], task, "pixels"))
+        elif answer:
+            near.append(Pair(task.first, task.second, "near"))
         on_progress(1)
+    others = {pair.second for pair in equal}  # for whom the first of them stands
+    near = [pair for pair in near if others.isdisjoint((pair.first, pair.second))]
     return sorted([*equal, *near], key=lambda pair: (pair.first, pair.second))
 
 
-def _equal_pixels(images: Sequence[Scanned], *, archive_path: Path, workers: int) -> list[Pair]:
-    """Compare the pixels of images that look exactly alike, by their sha256."""
-    alike: dict[object, list[str]] = {}
+def _alike(images: Sequence[Scanned]) -> Iterator[str]:
+    """Yield the images that look exactly like another; their pixels may be equal."""
+    groups: dict[object, list[str]] = {}
     for image in images:
-        alike.setdefault((image.width, image.height, image.look), []).append(image.path)
-    paths = [path for group in alike.values() if len(group) > 1 for path in group]
-    hashes = map_archive(
-        _pixels_sha256, paths, archive_path=archive_path, workers=workers, lost=_itself
-    )
-    first: dict[str, str] = {}
-    pairs = []
-    for path, sha256 in zip(paths, hashes, strict=True):
-        if first.setdefault(sha256, path) != path:
-            pairs.append(Pair(first[sha256], path, "pixels"))
-    return pairs
+        groups.setdefault((image.width, image.height, image.look), []).append(image.path)
+    return (path for group in groups.values() if len(group) > 1 for path in group)
 
 
-def _pixels_sha256(archive: RawArchive, path: str) -> str:
-    image = decode(archive.read(path))
+def _look_again(archive: RawArchive, task: str | Candidate) -> str | bool:
+    """Return the sha256 of an image's pixels, or whether two images show the same."""
+    if isinstance(task, Candidate):
+        return _confirm(archive, task)
+    image = decode(archive.read(task))
     return hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
 
 
-def _itself(path: str, why: str) -> str:
-    return path
+def _no(task: str | Candidate, why: str) -> str | bool:
+    """Stand in for the answer about an image that costs a process its life: like no other."""
+    return task if isinstance(task, str) else False
 
 
 def _confirm(archive: RawArchive, candidate: Candidate) -> bool:
     first, second = (decode(archive.read(p)) for p in (candidate.first, candidate.second))
+    if not candidate.mirrored and first.size == second.size and first.tobytes() == second.tobytes():
+        return True
     return show_the_same(first, second, mirrored=candidate.mirrored)
 
 
-def _unknown(candidate: Candidate, why: str) -> bool:
-    return False
-
-
-def _candidates(images: Sequence[Scanned]) -> list[Candidate]:
-    """Return the pairs that pass the first two sieves, in order."""
+def _candidates(images: Sequence[Scanned]) -> Iterator[Candidate]:
+    """Yield the pairs that pass the first two sieves, each once."""
     if len(images) < 2:
-        return []
+        return
     phash = np.array([image.look.phash for image in images], dtype=np.uint64)
     mirrored = np.array([image.look.mirrored for image in images], dtype=np.uint64)
     thumbnails = np.frombuffer(b"".join(i.look.thumbnail for i in images), np.uint8)
@@ -131,15 +128,15 @@ def _candidates(images: Sequence[Scanned]) -> list[Candidate]:
         _of_equal_hash(inverse, images), _few_bits_apart(phash[unique], phash[unique], unique)
     )
     turned = _few_bits_apart(phash[unique], mirrored[unique], unique)
-    found = {
-        (int(i), int(j), is_mirrored)
-        for pairs, is_mirrored in ((straight, False), (turned, True))
-        for first, second in pairs
-        for i, j in _correlated(thumbnails, first, second, mirrored=is_mirrored)
-    }
-    # A picture that is its own mirror image would be looked at twice.
-    found -= {(i, j, True) for i, j, is_mirrored in found if not is_mirrored}
-    return [Candidate(images[i].path, images[j].path, m) for i, j, m in sorted(found)]
+    found: set[tuple[int, int]] = set()
+    # A picture that is its own mirror image need not be looked at twice.
+    for pairs, is_mirrored in ((straight, False), (turned, True)):
+        for first, second in pairs:
+            for pair in _correlated(thumbnails, first, second, mirrored=is_mirrored):
+                i, j = map(int, pair)
+                if (i, j) not in found:
+                    found.add((i, j))
+                    yield Candidate(images[i].path, images[j].path, is_mirrored)
 
 
 def _of_equal_hash(
