@@ -28,6 +28,8 @@ CHUNKS_AHEAD = 4
 """Finished or running chunks per worker before the consumer takes the next: bounds the memory."""
 PATIENCE_S = 30.0
 """The largest image of the gate takes about a second; the rest is for a busy machine."""
+STARTING_S = 120.0
+"""Python and its imports take a quarter of a second; the rest is for a cold or very busy machine."""
 MAX_LOST = 100
 TRIES = 2
 """One more in a fresh process: it may have been killed for what another process did."""
@@ -144,6 +146,8 @@ class _Worker:
     def hangs(self, patience_s: float) -> bool:
         """Tell whether it has been on one item for too long."""
         self.look()
+        if self.position == IDLE:  # it may still be starting
+            patience_s = max(patience_s, STARTING_S)
         return self.task is not None and time.monotonic() - self.moved_at > patience_s
 
     def end(self) -> None:
