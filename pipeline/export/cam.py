@@ -9,6 +9,7 @@ a Gemm on the mean over space of a map has an exact activation map, and nothing 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -96,7 +97,7 @@ def _is_mean_over_space(
     return axes is not None and sorted(axis % 4 for axis in axes.tolist()) == list(SPACE)
 
 
-def _attributes(node: NodeProto) -> dict[str, object]:
+def _attributes(node: NodeProto) -> dict[str, Any]:
     return {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
 
 

@@ -163,5 +163,3 @@ def _check(proto: onnx.ModelProto, arch: str, opset: int) -> None:
         logging.getLogger(__name__).warning(
             "the graph holds %s: slow to serve", ", ".join(unwanted)
         )
-
-

@@ -49,6 +49,11 @@ class Reference:
     bias: NDArray[np.float64]
     """(K,) of the last layer, which a class activation map leaves out."""
 
+    @property
+    def real_paths(self) -> tuple[str, ...]:
+        """Names of the real images, M of them."""
+        return self.paths[: len(self.labels)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
@@ -71,6 +76,14 @@ class Parity:
     """As `accuracy`, nats."""
     log_loss_diff: float
 
+    def in_words(self) -> str:
+        """Return one line for the log."""
+        return (
+            f"largest difference of a logit {self.max_logit_diff:.2g}, of a probability "
+            f"{self.max_prob_diff:.2g}, accuracy {self.accuracy_diff:+.4f}, {len(self.flipped)} "
+            f"labels flipped, n = {self.n} in batches of {', '.join(map(str, self.batch_sizes))}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -81,6 +94,34 @@ class Limits:
     max_flipped: int
     max_metric_diff: float
     """Of accuracy and log loss."""
+    max_accuracy_drop: float
+    """Of the quantised model, whose logits and probabilities have no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What every exported file goes through."""
+
+    reference: Reference
+    limits: Limits
+    threads: int
+
+    def check(self, content: bytes) -> Parity:
+        """Require that a model file answers as the checkpoint does; errors as in `ask`."""
+        parity = self._measure(content, BATCH_SIZES)
+        require_parity(parity, self.limits)
+        return parity
+
+    def check_accuracy(self, content: bytes) -> Parity:
+        """Require that a quantised model file is as often right; errors as in `ask`."""
+        parity = self._measure(content, BATCH_SIZES[-1:])
+        require_accuracy(parity, max_drop=self.limits.max_accuracy_drop)
+        return parity
+
+    def _measure(self, content: bytes, batch_sizes: Sequence[int]) -> Parity:
+        pixels = self.reference.pixels
+        found = ask(content, pixels, batch_sizes=batch_sizes, threads=self.threads)
+        return compare(self.reference, found)
 
 
 def refer(
@@ -202,6 +243,20 @@ def require_parity(parity: Parity, limits: Limits) -> None:
         raise ExportError(
             f"the exported model disagrees with the checkpoint: {'; '.join(excess)}; "
             "try another export_onnx.exporter or opset"
+        )
+
+
+def require_accuracy(parity: Parity, *, max_drop: float) -> None:
+    """Check what quantising cost.
+
+    Raises:
+        ExportError: accuracy on the real images fell by more than `max_drop`, a fraction.
+    """
+    if -parity.accuracy_diff > max_drop:
+        raise ExportError(
+            f"INT8 is right on {parity.accuracy:.4f} of the validation images, "
+            f"{-parity.accuracy_diff:.4f} less than the checkpoint, limit {max_drop:g} "
+            "(export_onnx.int8_max_accuracy_drop)"
         )
 
 

@@ -13,15 +13,16 @@ values differ by 1. How many is measured on real images and written into the fil
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from pipeline.core.errors import ExportError
 from pipeline.export.onnx_file import set_metadata
+from pipeline.export.parity import Reference
 from pipeline.imaging.decode import decode
 from pipeline.imaging.preprocess import PAD_COLOUR, Pixels
 from pipeline.imaging.spec import PreprocessSpec
@@ -149,6 +150,41 @@ class Skew:
     """Share of the values that differ."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvedPreprocess:
+    """The file, and what was measured of it."""
+
+    content: bytes
+    skew: Skew
+
+
+def prove_preprocess(
+    spec: PreprocessSpec, contents: Sequence[bytes], reference: Reference, *, max_pixel_diff: int
+) -> ProvedPreprocess:
+    """Return the graph of a preprocessing, proved on real images.
+
+    Args:
+        spec: of the model.
+        contents: M encoded images.
+        reference: their pixels, first of all.
+        max_pixel_diff: largest difference of a value that is let pass, of 255.
+
+    Raises:
+        ExportError: there is no graph for this fit, or a value differs by more.
+    """
+    proto = preprocess_graph(spec)
+    skew = measure_skew(proto, contents, reference.pixels[: len(contents)])
+    if skew.max_diff > max_pixel_diff:
+        raise ExportError(
+            f"the graph of the preprocessing differs from Pillow by {skew.max_diff} of 255 on "
+            f"{skew.n} images, limit {max_pixel_diff} (export_onnx.max_pixel_diff)"
+        )
+    facts = {"preprocess": asdict(spec), "skew": asdict(skew)}
+    set_metadata(proto, {key: json.dumps(value, sort_keys=True) for key, value in facts.items()})
+    content = bytes(proto.SerializeToString(deterministic=True))
+    return ProvedPreprocess(content=content, skew=skew)
+
+
 def preprocess_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     """Return the graph for a preprocessing, without metadata.
 
@@ -158,9 +194,7 @@ def preprocess_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     if spec.fit not in GRAPHS:
         raise ExportError(f"preprocessing {spec.fit!r} has no graph; it has {', '.join(GRAPHS)}")
     size = spec.size_px
-    body = GRAPHS[spec.fit].format(
-        size=size, resize=RESIZE, colour=", ".join(map(str, PAD_COLOUR))
-    )
+    body = GRAPHS[spec.fit].format(size=size, resize=RESIZE, colour=", ".join(map(str, PAD_COLOUR)))
     proto: onnx.ModelProto = onnx.parser.parse_model(
         f'<ir_version: 9, opset_import: ["" : {OPSET}], producer_name: "pipeline.export">\n'
         f"preprocess (uint8[N, H, W, 3] {IMAGE}) => (uint8[N, {size}, {size}, 3] {PIXELS})\n"
@@ -170,50 +204,13 @@ def preprocess_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     return proto
 
 
-def measure_skew(
-    proto: onnx.ModelProto, contents: list[bytes], pixels: Pixels
-) -> tuple[Skew, Pixels]:
-    """Compare the graph with Pillow.
-
-    Args:
-        proto: the graph.
-        contents: N encoded images.
-        pixels: (N, S, S, 3), those images by `imaging.preprocess`.
-
-    Returns:
-        the skew, and the graph's (N, S, S, 3) pixels.
-    """
-    session = ort.InferenceSession(
-        proto.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    found = np.stack(
-        [
-            session.run([PIXELS], {IMAGE: np.asarray(decode(content))[None]})[0][0]
-            for content in contents
-        ]
-    )
-    apart: NDArray[np.int16] = np.abs(found.astype(np.int16) - pixels)
-    skew = Skew(
-        n=len(pixels), max_diff=int(apart.max()), differing=round(float((apart > 0).mean()), 5)
-    )
-    return skew, found
-
-
-def with_facts(proto: onnx.ModelProto, spec: PreprocessSpec, skew: Skew) -> bytes:
-    """Return the bytes of the file, what it is and its skew in its metadata."""
-    facts = {"preprocess": asdict(spec), "skew": asdict(skew)}
-    set_metadata(proto, {key: json.dumps(value, sort_keys=True) for key, value in facts.items()})
-    return bytes(proto.SerializeToString(deterministic=True))
-
-
-def require_small_skew(skew: Skew, *, max_pixel_diff: int) -> None:
-    """Check the limit.
-
-    Raises:
-        ExportError: a value differs by more.
-    """
-    if skew.max_diff > max_pixel_diff:
-        raise ExportError(
-            f"the graph of the preprocessing differs from Pillow by {skew.max_diff} of 255 on "
-            f"{skew.n} images, limit {max_pixel_diff} (export_onnx.max_pixel_diff)"
-        )
+def measure_skew(proto: onnx.ModelProto, contents: Sequence[bytes], pixels: Pixels) -> Skew:
+    """Compare the graph with Pillow on M encoded images, of which (M, S, S, 3) are the pixels."""
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    largest, differing = 0, 0
+    for content, expected in zip(contents, pixels, strict=True):
+        image = np.asarray(decode(content))[None]
+        (found,) = session.run([PIXELS], {IMAGE: image})
+        apart = np.abs(found[0].astype(np.int16) - expected)
+        largest, differing = max(largest, int(apart.max())), differing + int((apart > 0).sum())
+    return Skew(n=len(contents), max_diff=largest, differing=round(differing / pixels.size, 5))

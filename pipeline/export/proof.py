@@ -27,14 +27,14 @@ class Proved:
 def prove_one(
     exporter: str,
     *,
-    export: Callable[[str], bytes],
+    export: Callable[..., bytes],
     check: Callable[[bytes], Parity],
 ) -> Proved:
     """Return the first export that passes.
 
     Args:
         exporter: one of `EXPORTERS`, or `auto` for all of them in that order.
-        export: makes the file by the named exporter.
+        export: makes the file by the `exporter` that it is given.
         check: the gate; raises ExportError.
 
     Raises:
@@ -44,7 +44,7 @@ def prove_one(
     names: Sequence[str] = EXPORTERS if exporter == AUTO else (exporter,)
     for name in names:
         try:
-            content = export(name)
+            content = export(exporter=name)
             parity = check(content)
         except ExportError as error:
             failed[name] = str(error)

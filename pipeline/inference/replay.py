@@ -88,9 +88,7 @@ def main() -> None:
         raise InstallationError(f"{NAME}: torch is loaded; this is no clean process")
     classifier = OnnxClassifier(arguments.model, device="cpu", threads=arguments.threads)
     pixels = np.load(arguments.pixels, mmap_mode="r")
-    found = {
-        size: answers(classifier, pixels, batch_size=size) for size in arguments.batch_sizes
-    }
+    found = {size: answers(classifier, pixels, batch_size=size) for size in arguments.batch_sizes}
     write_answers(arguments.out, found)
 
 
