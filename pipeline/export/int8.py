@@ -136,6 +136,9 @@ def to_int8(content: bytes, pixels: Pixels) -> bytes:
         raise ExportError(f"ONNX Runtime cannot quantise the model: {detail}") from error
     finally:
         logging.getLogger().removeFilter(_no_advice)
+    used = {node.domain for node in quantised.graph.node}
+    for entry in [e for e in quantised.opset_import if e.domain not in used]:
+        quantised.opset_import.remove(entry)  # ONNX Runtime lists every domain that it knows
     set_metadata(
         quantised, {**facts, "precision": PRECISION, "calibration_images": str(len(pixels))}
     )
