@@ -116,7 +116,7 @@ def test_a_model_of_another_project_is_refused(build: Build, save: Save) -> None
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("size_px", 32), ("size_px", "16"), ("fit", "crop"), ("resample", "nearest")],
+    [("size_px", 32), ("size_px", "16"), ("fit", "stretch"), ("resample", "nearest")],
 )
 def test_preprocessing_that_does_not_fit_is_refused_at_once(
     build: Build, save: Save, field: str, value: object
