@@ -1,5 +1,8 @@
 """The quantised model: what is in it, how close it is, and that its gate works."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -82,3 +85,17 @@ def test_a_file_that_cannot_be_quantised_is_refused_in_one_line(pixels):
     with pytest.raises(ExportError, match="cannot quantise") as caught:
         to_int8(onnx.ModelProto().SerializeToString(), pixels)
     assert "\n" not in str(caught.value)
+
+
+def test_the_benchmark_runs():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.int8", "--arch", "compact", "--size-px", "32"),
+            *("--rounds", "2"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "compact at 32 px" in done.stdout
+    assert len(done.stdout.splitlines()) == 5
