@@ -44,7 +44,8 @@ lock: ## Resolve the dependencies anew; needs uv.
 	sh scripts/lock.sh
 
 clean: ## Remove what the pipeline made, but not DVC's cache; .venv stays too.
-	rm -rf data/raw.zip data/split.csv data/rejected.csv data/packed models/model.* models/repository \
+	rm -rf data/raw.zip data/split.csv data/rejected.csv data/packed \
+	  models/model.* models/preprocess.* models/int8 models/golden models/repository \
 	  reports/index.html reports/lr_find reports/train/history.csv reports/evaluate/*.csv reports/export_onnx \
 	  dvc_plots .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -91,9 +91,24 @@ class Layout:
         return self.root / "models/model.onnx"
 
     @property
-    def parity(self) -> Path:
-        """How far the exported model is from the checkpoint."""
-        return self.root / "reports/export_onnx/parity.json"
+    def preprocess_model(self) -> Path:
+        """The preprocessing as a graph, for clients without Pillow."""
+        return self.root / "models/preprocess.onnx"
+
+    @property
+    def int8(self) -> Path:
+        """Folder of the quantised model, if it passed, and of what its gate found."""
+        return self.root / "models/int8"
+
+    @property
+    def golden(self) -> Path:
+        """Folder of images with the probabilities that every client must get."""
+        return self.root / "models/golden"
+
+    @property
+    def export_metrics(self) -> Path:
+        """How far the exported models are from the checkpoint."""
+        return self.root / "reports/export_onnx/metrics.json"
 
     @property
     def repository(self) -> Path:

@@ -197,11 +197,28 @@ class EvaluateParams:
 class ExportOnnxParams:
     """The ONNX file and the limits it must keep."""
 
+    exporter: Literal["auto", "dynamo", "legacy"]
+    """Which of torch's exporters; `auto` takes the first whose file passes the gate."""
     opset: Annotated[int, Between(low=18, high=25)]
-    max_prob_diff: Annotated[float, Between(above=0, below=1)]
-    """Largest difference of a probability between checkpoint and ONNX file."""
+    cam: bool
+    """Give class activation maps as an output, where the architecture has them exactly."""
     parity_images: Count
     """How many validation images are compared."""
+    max_logit_diff: Annotated[float, Between(above=0, below=1)]
+    """Largest difference of a logit between checkpoint and ONNX file."""
+    max_prob_diff: Annotated[float, Between(above=0, below=1)]
+    max_metric_diff: Annotated[float, Between(low=0, below=1)]
+    """Largest difference of accuracy and of log loss."""
+    max_flipped: Annotated[int, Between(low=0)]
+    """Images that may get another class."""
+    max_pixel_diff: Annotated[int, Between(low=0, high=255)]
+    """Largest difference of a value between preprocess.onnx and Pillow, of 255."""
+    golden_images: Annotated[int, Between(low=1, high=1000)]
+    int8: Literal["auto", "require", "off"]
+    """Whether a quantised model that loses too much accuracy is left out, or an error."""
+    int8_max_accuracy_drop: Annotated[float, Between(low=0, below=1)]
+    calibration_images: Annotated[int, Between(low=1, high=10_000)]
+    """Training images from which the ranges of the activations are taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,40 +1,62 @@
 """From checkpoint to one self-contained ONNX file: uint8 pixels in, probabilities out."""
 
+import copy
+import io
 import logging
 import warnings
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from pipeline.core.errors import ExportError
+from pipeline.export.cam import add_cam
 from pipeline.imaging.spec import ModelSpec
+from pipeline.inference.classifier import INPUT, LOGITS, OUTPUT
 
-INPUT, OUTPUT = "pixels", "probabilities"
+BATCH = "batch"
+MAX_BATCH = 4096
+EXPORTERS = ("dynamo", "legacy")
+"""torch's exporter by `torch.export`, and its older one by TorchScript."""
 # What makes the graph slow or fragile: an emulation of strides (Gather, Range) means that a
 # contiguous() is missing, control flow that the export followed a branch on data.
 UNWANTED_OPS = {"Range", "Gather", "If", "Loop", "SequenceAt"}
 
 
 class WithSoftmax(nn.Module):
-    """Probabilities (N, K) from uint8 pixels (N, H, W, 3)."""
+    """Probabilities (N, K), and the logits that they came from, of uint8 pixels (N, H, W, 3)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, temperature: float) -> None:
         super().__init__()
         self.model = model
+        self.temperature = temperature
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return probabilities (N, K)."""
-        return torch.softmax(self.model(pixels), dim=1)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (N, K) and logits (N, K), the latter before the temperature."""
+        logits = self.model(pixels)
+        scaled = logits if self.temperature == 1 else logits / self.temperature
+        return torch.softmax(scaled, dim=1), logits
 
 
-def to_onnx(model: nn.Module, spec: ModelSpec, *, opset: int, metadata: dict[str, str]) -> bytes:
+def to_onnx(
+    model: nn.Module,
+    spec: ModelSpec,
+    *,
+    opset: int,
+    exporter: str = "dynamo",
+    cam: bool = True,
+    metadata: Mapping[str, str],
+) -> bytes:
     """Return the bytes of the ONNX file; its batch dimension is free.
 
     Args:
         model: a `Classifier` on the CPU.
-        spec: written into the metadata under `spec`.
+        spec: written into the metadata under `spec`; its temperature goes into the graph.
         opset: of the ONNX standard operators.
+        exporter: one of `EXPORTERS`.
+        cam: add the class activation maps as an output, where the architecture has them exactly.
         metadata: further texts for the metadata.
 
     Raises:
@@ -44,33 +66,77 @@ def to_onnx(model: nn.Module, spec: ModelSpec, *, opset: int, metadata: dict[str
     size = spec.preprocess.size_px
     # Two images: with one the exporter would take the batch dimension for a constant.
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    # In channels_last, a pooled map is flattened by an emulation of its strides.
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    module = WithSoftmax(plain, temperature=spec.temperature).eval()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # Both exporters print: of progress, and the legacy one of the whole graph where it fails.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # torch's remarks on its own deprecations
-            program = torch.onnx.export(
-                WithSoftmax(model).eval(),
-                (example,),
-                dynamo=True,
-                verbose=False,
-                opset_version=opset,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
-            )
-    except Exception as error:  # the exporter has no error family of its own
+            export = _by_dynamo if exporter == "dynamo" else _by_legacy
+            proto = export(module, example, opset)
+    except Exception as error:  # the exporters have no error family of their own
         detail = " ".join(str(error).split())[:300]
         raise ExportError(
-            f"{spec.arch}: torch cannot export it to opset {opset}: {detail}"
+            f"{spec.arch}: torch's {exporter} exporter cannot translate it to opset {opset}: "
+            f"{detail}"
         ) from error
-    assert program is not None
-    proto = program.model_proto
     _strip_traces(proto)
-    del proto.metadata_props[:]
-    for key, value in sorted({**metadata, "spec": spec.to_json()}.items()):
-        proto.metadata_props.add(key=key, value=value)
+    has_cam = cam and add_cam(proto)
+    facts = {
+        **metadata,
+        "cam": str(has_cam).lower(),
+        "exporter": f"{exporter}, torch {torch.__version__.partition('+')[0]}",
+        "opset": str(opset),
+        "precision": "fp32",
+        "spec": spec.to_json(),
+    }
+    set_metadata(proto, facts)
     _check(proto, spec.arch, opset)
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def set_metadata(proto: onnx.ModelProto, facts: Mapping[str, str]) -> None:
+    """Replace the metadata by `facts`, sorted."""
+    del proto.metadata_props[:]
+    for key, value in sorted(facts.items()):
+        proto.metadata_props.add(key=key, value=value)
+
+
+def read_metadata(proto: onnx.ModelProto) -> dict[str, str]:
+    """Return the metadata."""
+    return {entry.key: entry.value for entry in proto.metadata_props}
+
+
+def _by_dynamo(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
+    program = torch.onnx.export(
+        module,
+        (example,),
+        dynamo=True,
+        verbose=False,
+        opset_version=opset,
+        input_names=[INPUT],
+        output_names=[OUTPUT, LOGITS],
+        dynamic_shapes=({0: torch.export.Dim(BATCH, min=1, max=MAX_BATCH)},),
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def _by_legacy(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        module,
+        (example,),
+        buffer,  # type: ignore[arg-type]  # a file object is fine for this exporter
+        dynamo=False,
+        opset_version=opset,
+        input_names=[INPUT],
+        output_names=[OUTPUT, LOGITS],
+        dynamic_axes={name: {0: BATCH} for name in (INPUT, OUTPUT, LOGITS)},
+    )
+    return onnx.load_from_string(buffer.getvalue())
 
 
 def _strip_traces(proto: onnx.ModelProto) -> None:

@@ -1,6 +1,7 @@
 """The facts that travel inside a model, so that nobody types them twice."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +29,16 @@ class ModelSpec:
     classes: tuple[str, ...]
     """Class names in the order of the outputs."""
     preprocess: PreprocessSpec
+    temperature: float = 1.0
+    """Divides the logits before the softmax (Guo et al. 2017, section 4.2); 1 leaves them alone."""
+    threshold: float | None = None
+    """Predictions less probable than this are unsure; None says nothing about it."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature is {self.temperature}, expected above 0")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}, expected 0 to 1")
 
     def to_json(self) -> str:
         """Return the spec as JSON with sorted keys."""
@@ -42,10 +53,14 @@ def spec_from_json(text: str, *, where: str) -> ModelSpec:
     """
     try:
         content: dict[str, Any] = json.loads(text)
+        threshold = content.get("threshold")
         return ModelSpec(
             arch=str(content["arch"]),
             classes=tuple(map(str, content["classes"])),
             preprocess=PreprocessSpec(**content["preprocess"]),
+            # Models made before there were these two are taken as they are.
+            temperature=float(content.get("temperature", 1.0)),
+            threshold=None if threshold is None else float(threshold),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{where}: not a model of this pipeline ({error!r})") from error

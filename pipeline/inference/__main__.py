@@ -15,6 +15,7 @@ from pipeline.core.atomic import replacing
 from pipeline.core.errors import ArtifactError, DataError
 from pipeline.core.process import available_cores, guarded
 from pipeline.core.progress import with_progress
+from pipeline.inference import golden
 from pipeline.inference.arguments import OneLineParser, whole_number
 from pipeline.inference.batch import classify
 from pipeline.inference.classifier import OnnxClassifier
@@ -119,5 +120,7 @@ def _destination(out: Path | None) -> Iterator[IO[bytes]]:
 
 
 if __name__ == "__main__":
+    if golden.FLAG in sys.argv[1:]:
+        sys.exit(guarded(golden.main, name=NAME))
     parsed = parse()
     sys.exit(guarded(lambda: main(parsed), name=NAME))

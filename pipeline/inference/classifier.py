@@ -1,7 +1,8 @@
 """The model file alone: checked, loaded and asked, with no setting of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnxruntime as ort
@@ -15,8 +16,11 @@ from pipeline.imaging.spec import ModelSpec, spec_from_json
 from pipeline.inference.providers import choose_providers, provider_in_use
 
 Probs = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 INPUT, OUTPUT, SPEC_KEY = "pixels", "probabilities", "spec"
+LOGITS, CAM = "logits", "cam"
+"""Outputs that a model may have besides, computed only where they are asked for by name."""
 SUM_TOLERANCE = 1e-3  # float16 models sum to 1 within this
 CURE = "run: dvc repro export_onnx"
 
@@ -40,7 +44,11 @@ class OnnxClassifier:
         self._path = path
         self._session = _load(path, device=device, threads=threads)
         self.provider = provider_in_use(self._session, device=device)
-        self.spec = _read_spec(self._session, path)
+        self.metadata: Mapping[str, str] = MappingProxyType(
+            dict(self._session.get_modelmeta().custom_metadata_map)
+        )
+        self.spec = _read_spec(self.metadata, path)
+        self.outputs = tuple(node.name for node in self._session.get_outputs())
         _check_tensors(self._session, self.spec, path)
         self._check_answer()
 
@@ -50,13 +58,35 @@ class OnnxClassifier:
         Raises:
             ArtifactError: the model fails, or gives a value that is not a finite number.
         """
+        return self.run(pixels, [OUTPUT])[0]
+
+    def predict_with_cam(self, pixels: Pixels) -> tuple[Probs, Floats]:
+        """Return the (N, K) probabilities and the (N, K, h, w) class activation maps.
+
+        The mean of a map, plus the bias of its class, is the class's logit: the maps say how much
+        each place adds to it (Zhou et al. 2016, section 2). Only models with `CAM` among their
+        `outputs` have them.
+
+        Raises:
+            ArtifactError: this model has none, or as in `predict`.
+        """
+        probs, cam = self.run(pixels, [OUTPUT, CAM])
+        return probs, cam
+
+    def run(self, pixels: Pixels, names: Sequence[str]) -> list[Floats]:
+        """Return the named outputs for (N, S, S, 3) pixels; errors as in `predict`."""
+        unknown = sorted(set(names) - set(self.outputs))
+        if unknown:
+            raise ArtifactError(
+                f"{self._path}: no output {', '.join(unknown)}, it has {', '.join(self.outputs)}"
+            )
         try:
-            (probs,) = self._session.run([OUTPUT], {INPUT: pixels})
+            found = self._session.run(list(names), {INPUT: pixels})
         except Exception as error:  # ONNX Runtime's errors share no other base class
             raise ArtifactError(f"{self._path}: the model failed: {_brief(error)}") from error
-        if not np.isfinite(probs).all():
+        if not all(np.isfinite(values).all() for values in found):
             raise ArtifactError(f"{self._path}: the model gave a value that is not finite; {CURE}")
-        return np.asarray(probs, dtype=np.float32)
+        return [np.asarray(values, dtype=np.float32) for values in found]
 
     def predict_bytes(self, contents: Sequence[bytes]) -> Probs:
         """Decode, preprocess and classify N images; raises ImageError for an unusable one."""
@@ -105,8 +135,7 @@ def _load(path: Path, *, device: str, threads: int) -> ort.InferenceSession:
         ) from error
 
 
-def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
-    metadata = session.get_modelmeta().custom_metadata_map
+def _read_spec(metadata: Mapping[str, str], path: Path) -> ModelSpec:
     if SPEC_KEY not in metadata:
         raise ArtifactError(
             f"{path}: no `{SPEC_KEY}` in its metadata: not a model of this pipeline"

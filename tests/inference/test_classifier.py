@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import subprocess
 import sys
@@ -62,14 +63,18 @@ def test_a_model_without_its_checksum_is_refused(model_path: Path) -> None:
         OnnxClassifier(model_path)
 
 
-def test_a_flipped_bit_is_refused_wherever_it_is(model_path: Path) -> None:
+def test_a_single_flipped_bit_is_refused_in_200_places(model_path: Path) -> None:
     content = model_path.read_bytes()
-    for position in range(0, len(content), max(1, len(content) // 40)):
+    draw = random.Random(0)
+    places = [0, 8 * len(content) - 1, *draw.sample(range(1, 8 * len(content) - 1), 198)]
+    for place in places:
         damaged = bytearray(content)
-        damaged[position] ^= 1 << (position % 8)
+        damaged[place // 8] ^= 1 << place % 8
         model_path.write_bytes(damaged)
         with pytest.raises(ArtifactError, match="sha256"):
             OnnxClassifier(model_path)
+    model_path.write_bytes(content)
+    OnnxClassifier(model_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x09"])
