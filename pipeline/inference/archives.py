@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import IO, Self
 
 from pipeline.core.errors import DataError, ImageError
@@ -97,8 +96,11 @@ def read_zip_member(path: str, member: ZipMember) -> bytes:
     if member.size_bytes > MAX_BYTES:
         raise ImageError("too_large", f"{member.size_bytes} bytes, limit {MAX_BYTES}")
     try:
-        with _opened_zip(path).open(_zip_info(member)) as file:
-            return file.read(MAX_BYTES + 1)
+        # An archive without members: it reads an entry that it is given, from where `fp` says.
+        with zipfile.ZipFile(io.BytesIO(NO_MEMBERS)) as archive, open(path, "rb") as file:  # noqa: PTH123
+            archive.fp = file
+            with archive.open(_zip_info(member)) as opened:
+                return opened.read(MAX_BYTES + 1)
     except Exception as error:  # on damaged bytes zipfile raises many types
         raise DataError(f"cannot be read from the archive: {error}") from error
 
@@ -194,14 +196,6 @@ def _large(numbers: tuple[int, int, int], extra: bytes) -> list[int]:
             wide = [n for (n,) in struct.iter_unpack("<Q", extra[4 : 4 + length // 8 * 8])]
         extra = extra[4 + length :]
     return [wide.pop(0) if n == IN_EXTRA and wide else n for n in numbers]
-
-
-@lru_cache(maxsize=4)
-def _opened_zip(path: str) -> zipfile.ZipFile:
-    """Return an archive whose directory was not read: `open` takes an entry that is given."""
-    archive = zipfile.ZipFile(io.BytesIO(NO_MEMBERS))
-    archive.fp = open(path, "rb")  # noqa: SIM115, PTH123  (closed with the archive)
-    return archive
 
 
 def _zip_info(member: ZipMember) -> zipfile.ZipInfo:
