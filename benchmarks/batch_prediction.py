@@ -6,11 +6,13 @@
 The limit is what any program has to do that uses the same decoder and the same session: as many
 processes, each reading, decoding, scaling and classifying its share of the archive in batches of
 the same size. It writes nothing, keeps no order and stops at nothing. Both are whole commands, with
-the time that they take to start; they take turns in every round. Without --source the images are
+the time that they take to start; they take turns in every round. CPU time tells more than the wall
+clock where other programs run. Without --source the images are
 drawn. --memory classifies a folder of files and a zip archive at 1, 4 and 16 times as many images.
 """
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
@@ -71,17 +73,29 @@ def _print_speed(arguments: argparse.Namespace, source: Path, out: Path) -> None
     limit += ["--model", str(arguments.model), "--source", str(source)]
     command = [sys.executable, "-m", "pipeline.inference", str(arguments.model), str(source)]
     command += ["--out", str(out), "--device", "cpu", *options]
-    seconds: dict[str, list[float]] = {"limit": [], "batch prediction": []}
+    commands = {"limit": limit, "batch prediction": command}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(arguments.rounds):
-        for name, arguments_of in (("limit", limit), ("batch prediction", command)):
-            start = time.perf_counter()
-            subprocess.run(arguments_of, check=True, stderr=subprocess.DEVNULL)
-            seconds[name].append(time.perf_counter() - start)
-    for name, times in seconds.items():
-        rates = [n_images / t for t in times]
-        print(f"{name:18s}{_spread(rates)} images/s")
-    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    print(f"{'of the limit':18s}{_spread([100 * ratio for ratio in ratios])} %")
+        for name, words in commands.items():
+            found[name].append(_seconds(words))
+    for name, times in found.items():
+        rates = [n_images / wall for wall, _ in times]
+        per_image = [1000 * cpu / n_images for _, cpu in times]
+        print(f"{name:18s}{_spread(rates)} images/s {_spread(per_image)} CPU-ms per image")
+    for number, clock in enumerate(("wall clock", "CPU time")):
+        pairs = zip(*found.values(), strict=True)
+        ratios = [100 * limit[number] / ours[number] for limit, ours in pairs]
+        print(f"of the limit, by {clock:12s}{_spread(ratios)} %")
+
+
+def _seconds(words: list[str]) -> tuple[float, float]:
+    """Run a command; return its wall-clock time and the CPU time of all its processes."""
+    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cpu
 
 
 def _spread(values: list[float]) -> str:
