@@ -4,7 +4,7 @@
     python -m examples.ray_batch MODEL SOURCE OUT --workers 2
 
 SOURCE is a folder or bucket that Ray Data reads (a path, s3://..., gs://...), OUT a folder for
-Parquet files. Every worker holds one `OnnxClassifier`, the same as on one machine: the same decoding,
+Parquet files. Every worker holds one `OnnxClassifier`, the same as on one machine: same decoding,
 preprocessing, probabilities and reasons. MODEL and its .sha256 must lie at that path on every node.
 Rows come in no particular order; Ray repeats the work of a node that is lost.
 """
@@ -19,6 +19,10 @@ import ray
 from pipeline.inference.batch import classify_contents
 from pipeline.inference.classifier import OnnxClassifier
 from pipeline.inference.table import Columns
+
+# Workers that take whole cores leave none for the tasks that read and write, on which they wait.
+WORKER_CPUS = 0.8
+IO = {"num_cpus": 0.1}
 
 
 class Classify:
@@ -48,15 +52,15 @@ def _array(name: str, values: tuple[Any, ...]) -> Any:
 def predict(model: Path, source: str, out: Path, *, workers: int, batch_size: int = 16) -> None:
     """Classify every file below `source` and write Parquet files into `out`."""
     (
-        ray.data.read_binary_files(source, include_paths=True)
+        ray.data.read_binary_files(source, include_paths=True, ray_remote_args=IO)
         .map_batches(
             Classify,
             fn_constructor_args=(str(model.resolve()),),
             batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=1,
+            num_cpus=WORKER_CPUS,
         )
-        .write_parquet(str(out.resolve()))
+        .write_parquet(str(out.resolve()), ray_remote_args=IO)
     )
 
 
