@@ -100,7 +100,7 @@ def _run(root: Path, stage: str) -> Peak:
     child = subprocess.Popen(
         [sys.executable, "-m", f"stages.{stage}"], cwd=root, stderr=subprocess.PIPE
     )
-    sampler = _Sampler(child.pid)
+    sampler = Sampler(child.pid)
     sampler.start()
     assert child.stderr is not None
     errors = child.stderr.read()  # its end is the end of the stage
@@ -112,7 +112,7 @@ def _run(root: Path, stage: str) -> Peak:
     return Peak(sampler.pss, sampler.anonymous, sampler.largest)
 
 
-class _Sampler(threading.Thread):
+class Sampler(threading.Thread):
     """Keeps the highest sums over a process and its descendants."""
 
     def __init__(self, pid: int) -> None:

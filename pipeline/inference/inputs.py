@@ -1,137 +1,263 @@
-"""The images that a user names on the command line: files, folders and zip archives.
+"""The images that a user names: files, folders, archives, patterns, and lists of these.
 
-Folders and archives are read in sorted order; what by its name cannot be an image is passed over.
-Archives are read member by member and never unpacked. Links to files are followed, links to
-folders are not: they may form a loop.
+A folder is read in sorted order, an archive in its own; what by its name cannot be an image is
+passed over and counted. Nothing is held that grows with the number of images, and nothing is
+unpacked. Links to files are followed, links to folders are not: they may form a loop.
 """
 
+import heapq
 import os
+import re
 import stat
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Self
+from typing import IO
 
 from pipeline.core.errors import DataError, ImageError
 from pipeline.imaging.decode import MAX_BYTES
+from pipeline.inference.archives import (
+    TAR_HEADER_BYTES,
+    ZIP_SIGNATURES,
+    is_tar,
+    read_zip_member,
+    tar_members,
+    zip_members,
+)
 
+STDIN = "-"
 IGNORED_NAMES = ("thumbs.db", "desktop.ini", "__macosx")
-IGNORED_SUFFIXES = (".txt", ".csv", ".json", ".md")
-ENCRYPTED_FLAG = 0x1  # general purpose bit 0, APPNOTE.TXT 4.4.4
-ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+IGNORED_SUFFIXES = (".txt", ".csv", ".json", ".jsonl", ".md", ".parquet", ".partial")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
+PATTERN = re.compile(r"[*?[]")
+NAMES_AT_ONCE = 50_000
+"""Of one folder, held in memory; a folder with more is listed several times."""
+LIST_BLOCK_BYTES = 8192  # more than the longest path: a list with NULs shows one in the first
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing to classify."""
+    """One thing to classify; it travels between processes."""
 
     path: str
     """What the table calls it: the path as given, `folder/sub/name`, or `archive.zip/member`."""
     read: Callable[[], bytes]
     """Returns its bytes; raises DataError where that cannot be done."""
+    held_bytes: int = 0
+    """How much of its content `read` carries along."""
 
 
 class Inputs:
-    """Everything under the paths that a user named; iterate as often as needed, in one order.
+    """Everything under the paths that a user named; iterate once, in an order that is always it.
 
-    Use as a context manager: archives stay open until the end. Threads may share it.
+    Args:
+        paths: files, folders, archives, patterns, or `-` for a list on standard input.
+        stdin: where the list comes from.
 
     Raises:
         DataError: a path does not exist, is of no use, or is an archive that cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        with ExitStack() as stack:  # closes what was opened if a later path is refused
-            self._walks = [_walk(path, stack) for path in paths]
-            self._archives = stack.pop_all()
+    def __init__(self, paths: Sequence[str], *, stdin: IO[bytes] | None = None) -> None:
+        if "" in paths:
+            raise DataError("an empty PATH; an unset variable?")
+        self._paths = [str(Path(path)) for path in paths]
+        self._stdin = stdin
+        self.n_passed_over = 0
+        if self._paths.count(STDIN) > 1:
+            raise DataError("`-`: standard input can be read once only")
+        for path in self._paths:
+            self._check(path)
 
     def __iter__(self) -> Iterator[Input]:
-        for walk in self._walks:
-            yield from walk()
+        self.n_passed_over = 0
+        return chain.from_iterable(map(self._named, self._paths))
 
-    def __enter__(self) -> Self:
-        return self
+    def count(self) -> int | None:
+        """Return how many there are, None if that is not known beforehand.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._archives.close()
+        Raises:
+            DataError: an archive or a folder cannot be read.
+        """
+        if any(path == STDIN or _kind(path) == "tar" for path in self._paths):
+            return None
+        return sum(1 for _ in self)
+
+    def _check(self, path: str) -> None:
+        """Refuse at once what cannot be used, before hours of work on what stands before it."""
+        if path == STDIN:
+            return
+        if not os.path.lexists(path) and PATTERN.search(path):
+            if next(_matches(path), None) is None:
+                raise DataError(f"{path}: nothing matches")
+            return
+        kind = _kind(path)
+        if kind == "zip":
+            for _ in zip_members(path):
+                pass
+        if kind == "tar":
+            next(tar_members(path), None)
+
+    def _named(self, path: str) -> Iterator[Input]:
+        if path == STDIN:
+            for listed in _listed(self._stdin or sys.stdin.buffer):
+                yield from self._at(listed)
+        elif not os.path.lexists(path):
+            for match in _matches(path):
+                yield from self._at(match)
+        else:
+            yield from self._at(path)
+
+    def _at(self, path: str) -> Iterator[Input]:
+        """Yield what lies at a path; one that has gone is an input that cannot be read."""
+        try:
+            kind = _kind(path)
+        except DataError:
+            kind = "file"
+        if kind == "folder":
+            return self._folder(path)
+        if kind == "zip":
+            return self._zip(path)
+        return self._tar(path) if kind == "tar" else iter([_file_input(path)])
+
+    def _folder(self, folder: str) -> Iterator[Input]:
+        for path, name in walk(folder):
+            if _ignored_file(name):
+                self.n_passed_over += 1
+            else:
+                yield _file_input(path)
+
+    def _zip(self, path: str) -> Iterator[Input]:
+        for member in zip_members(path):
+            if _ignored_member(member.name):
+                self.n_passed_over += 1
+            else:
+                yield Input(f"{path}/{member.name}", partial(read_zip_member, path, member))
+
+    def _tar(self, path: str) -> Iterator[Input]:
+        for member in tar_members(path):
+            name = f"{path}/{member.name}"
+            if _ignored_member(member.name):
+                self.n_passed_over += 1
+            elif member.content is None:
+                yield Input(name, partial(_refuse_size, member.size_bytes))
+            else:
+                yield Input(name, partial(bytes, member.content), len(member.content))
 
 
-def _walk(path: Path, archives: ExitStack) -> Callable[[], Iterator[Input]]:
-    """Return how to walk through what lies at `path`; an archive is opened at once."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            return partial(_walk_folder, str(path))
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{path}: neither a file nor a folder")
-        with path.open("rb") as file:
-            signature = file.read(4)
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror or error}; expected a file, folder or zip"
-        ) from error
-    if path.suffix.lower() == ".zip" or signature in ZIP_SIGNATURES:
-        return partial(_walk_archive, str(path), archives.enter_context(_open_archive(path)))
-    return lambda: iter([_file_input(str(path))])
+def walk(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, name) of every file below a folder, hidden folders left out, in sorted order.
 
-
-def _walk_folder(folder: str) -> Iterator[Input]:
-    waiting = [_sorted_entries(folder)]  # not recursive: folders nest deeper than Python's stack
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    waiting = [_entries(folder)]  # not recursive: folders nest deeper than Python's stack
     while waiting:
         entry = next(waiting[-1], None)
         if entry is None:
             waiting.pop()
-        elif entry.is_dir(follow_symlinks=False):
-            if not _ignored_folder(entry.name):
-                waiting.append(_sorted_entries(entry.path))
-        elif not _ignored_file(entry.name):
-            yield _file_input(entry.path)
+        elif not entry.is_dir(follow_symlinks=False):
+            yield entry.path, entry.name
+        elif not _ignored_folder(entry.name):
+            waiting.append(_entries(entry.path))
 
 
-def _sorted_entries(folder: str) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield a folder's entries by name, holding NAMES_AT_ONCE of them."""
+    last: str | None = None
+    while True:
+        try:
+            with os.scandir(folder) as entries:
+                later: Iterable[os.DirEntry[str]] = entries
+                if last is not None:
+                    later = (entry for entry in entries if entry.name > last)
+                batch = heapq.nsmallest(NAMES_AT_ONCE, later, key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+        yield from batch
+        if len(batch) < NAMES_AT_ONCE:
+            return
+        last = batch[-1].name
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield the files and folders that match a pattern, sorted folder by folder.
+
+    `*`, `?` and `[...]` stay within a name, `**` stands for any number of folders; hidden names do
+    not match.
+    """
+    parts = PurePosixPath(pattern).parts
+    first = next(i for i, part in enumerate(parts) if PATTERN.search(part))
+    return _expand(str(PurePosixPath(*parts[:first])) if first else "", parts[first:])
+
+
+def _expand(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _expand(folder, rest or ("*",))
+    elif not PATTERN.search(part):
+        path = os.path.join(folder, part)  # noqa: PTH118  (odd names stay as they are)
+        if rest:
+            yield from _expand(path, rest)
+        elif os.path.lexists(path):
+            yield path
+        return
+    if not os.path.isdir(folder or "."):  # noqa: PTH112
+        return
+    for entry in _entries(folder or "."):
+        path = os.path.join(folder, entry.name)  # noqa: PTH118
+        if _ignored_folder(entry.name):
+            continue
+        if part == "**":
+            if entry.is_dir(follow_symlinks=False):
+                yield from _expand(path, parts)
+        elif fnmatchcase(entry.name, part):
+            if not rest:
+                yield path
+            elif entry.is_dir():
+                yield from _expand(path, rest)
+
+
+def _listed(file: IO[bytes]) -> Iterator[str]:
+    """Yield the paths of a list: separated by NUL bytes if there is one, else by line ends."""
+    block = file.read(LIST_BLOCK_BYTES)
+    separator = b"\0" if b"\0" in block else b"\n"
+    rest = b""
+    while block:
+        *whole, rest = (rest + block).split(separator)
+        yield from (os.fsdecode(path) for path in whole if path)
+        block = file.read(LIST_BLOCK_BYTES)
+    if rest:
+        yield os.fsdecode(rest)
+
+
+def _kind(path: str) -> str:
+    """Return `folder`, `file`, `zip` or `tar`; content is looked at where the name does not tell.
+
+    Raises:
+        DataError: there is nothing there that could be read.
+    """
     try:
-        with os.scandir(folder) as entries:
-            return iter(sorted(entries, key=lambda entry: entry.name))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
-
-
-def _walk_archive(path: str, archive: zipfile.ZipFile) -> Iterator[Input]:
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        name = PurePosixPath(info.filename)
-        ignored = any(map(_ignored_folder, name.parts[:-1])) or _ignored_file(name.name)
-        if not info.is_dir() and not ignored:
-            yield Input(f"{path}/{info.filename}", partial(_read_member, archive, info))
-
-
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # on damaged bytes zipfile raises many types
-        raise DataError(f"{path}: not a readable zip archive: {error}") from error
-    if any(info.flag_bits & ENCRYPTED_FLAG for info in archive.infolist()):
-        archive.close()
-        raise DataError(f"{path}: the archive is encrypted; unpack it with its password first")
-    return archive
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > MAX_BYTES:
-        raise ImageError("too_large", f"{info.file_size} bytes, limit {MAX_BYTES}")
-    try:
-        with archive.open(info) as member:
-            return member.read(MAX_BYTES + 1)
-    except Exception as error:  # on damaged bytes zipfile raises many types
-        raise DataError(f"cannot be read from the archive: {error}") from error
+        mode = os.stat(path).st_mode  # noqa: PTH116
+        if stat.S_ISDIR(mode):
+            return "folder"
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: neither a file nor a folder")
+        if path.lower().endswith(IMAGE_SUFFIXES):
+            return "file"
+        with open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(TAR_HEADER_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: {reason}; expected a file, folder, archive or pattern") from error
+    if path.lower().endswith(".zip") or start.startswith(ZIP_SIGNATURES):
+        return "zip"
+    return "tar" if path.lower().endswith(ARCHIVE_SUFFIXES) or is_tar(start) else "file"
 
 
 def _file_input(path: str) -> Input:
@@ -146,8 +272,12 @@ def _read_file(path: str) -> bytes:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise DataError("not a regular file")
             return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _refuse_size(n_bytes: int) -> bytes:
+    raise ImageError("too_large", f"{n_bytes} bytes, limit {MAX_BYTES}")
 
 
 def _ignored_folder(name: str) -> bool:
@@ -156,3 +286,8 @@ def _ignored_folder(name: str) -> bool:
 
 def _ignored_file(name: str) -> bool:
     return _ignored_folder(name) or name.lower().endswith(IGNORED_SUFFIXES)
+
+
+def _ignored_member(name: str) -> bool:
+    *folders, last = [part for part in name.replace("\\", "/").split("/") if part != "."] or [""]
+    return any(map(_ignored_folder, folders)) or _ignored_file(last)
