@@ -98,7 +98,7 @@ def no_checksum(path: Path) -> None:
 
 
 def not_a_model(path: Path) -> None:
-    put(path, colour_model(out="logits"))
+    put(path, colour_model(out="scores"))
 
 
 def not_finite(path: Path) -> None:
@@ -109,7 +109,10 @@ def not_finite(path: Path) -> None:
 
 
 def no_threshold(path: Path) -> None:
-    put(path, full_model(threshold=None, cam=False, **{"threshold": "a lot"}))
+    model = full_model()
+    (threshold,) = [prop for prop in model.metadata_props if prop.key == "threshold"]
+    threshold.value = "a lot"
+    put(path, model)
 
 
 def depends_on_its_batch(path: Path) -> None:
