@@ -125,6 +125,7 @@ class _Exchange:
         self._receive, self._send = receive, send
         self._linger_s, self._leaving = linger_s, leaving
         self._body_read = True
+        self._connected = scope.get("state", {}).get("connected", lambda: True)
         self.status = 0
         self.bytes_in = 0
         self.id = b""
@@ -149,10 +150,12 @@ class _Exchange:
                 headers.append(CLOSE)
             message = {**message, "headers": headers}
         elif not message.get("more_body", False) and not self._body_read:
-            await self._send({**message, "more_body": True})
+            if self._connected():
+                await self._send({**message, "more_body": True})
             await self._discard_body()
             message = {"type": "http.response.body"}
-        await self._send(message)
+        if self._connected():
+            await self._send(message)
 
     async def _discard_body(self) -> None:
         try:

@@ -1,8 +1,9 @@
 """Deadlines and limits for what happens below HTTP, where uvicorn has none (Kludex/uvicorn#157)."""
 
 import asyncio
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.serving.limits import Limits
 
@@ -23,6 +24,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _phase: object = None
+    _running: RequestResponseCycle | None = None
     _header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,7 +63,18 @@ class DeadlineProtocol(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _connected(self) -> bool:
+        """Tell whether an answer can still be written; if not, uvicorn must not try.
+
+        Of several pipelined requests uvicorn tells only the last that its client has left, and
+        uvloop raises where a closed connection is written to.
+        """
+        if self.transport.is_closing() and self._running is not None:
+            self._running.disconnected = True
         return not self.transport.is_closing()
 
     def _in_headers(self) -> bool:
