@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -252,7 +253,8 @@ if __name__ == "__main__":
     batch = int(sys.argv[3])
     api = Api(max_batch_size=batch, batch_timeout=0.001 if batch > 1 else 0)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=int(sys.argv[4]))
-    server.run(host="127.0.0.1", port=int(sys.argv[2]), log_level="error", generate_client_file=False)
+    port = int(sys.argv[2])
+    server.run(host="127.0.0.1", port=port, log_level="error", generate_client_file=False)
 """
 
 
@@ -329,10 +331,8 @@ def parse() -> argparse.Namespace:
 def read_images(folder: Path | None) -> list[bytes]:
     if folder is not None:
         return [path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()][:64]
-    from pipeline.core.archive import RawArchive
-
-    with RawArchive(Path("data/raw.zip")) as archive:
-        return [archive.read(path) for path in archive.paths[:64]]
+    with zipfile.ZipFile("data/raw.zip") as archive:
+        return [archive.read(name) for name in archive.namelist()[:64]]
 
 
 def main() -> None:
