@@ -233,7 +233,6 @@ LITSERVE = """
 import sys
 from pathlib import Path
 import litserve
-import numpy as np
 from pipeline.inference.classifier import OnnxClassifier
 
 class Api(litserve.LitAPI):
@@ -242,8 +241,8 @@ class Api(litserve.LitAPI):
     def decode_request(self, request):
         return self.classifier.pixels(request["request"].file.read())
     def predict(self, pixels):
-        if isinstance(pixels, list):
-            return list(self.classifier.predict(np.stack(pixels)))
+        if pixels.ndim == 4:  # a batch
+            return self.classifier.predict(pixels)
         return self.classifier.predict(pixels[None])[0]
     def encode_response(self, probs):
         names = self.classifier.spec.classes
