@@ -108,10 +108,13 @@ class LeavingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
     def _hear(self, signum: int) -> None:
-        if signum == signal.SIGHUP:
-            if self._watch is not None:
-                self._watch.look_now()
-        elif self._service.leaving or signum == signal.SIGINT:  # impatient: no drain
+        if signum != signal.SIGHUP:
+            self._leave(signum)
+        elif self._watch is not None:
+            self._watch.look_now()
+
+    def _leave(self, signum: int) -> None:
+        if self._service.leaving or signum == signal.SIGINT:  # impatient: no drain
             self.force_exit = self.should_exit
             self.should_exit = True
         else:

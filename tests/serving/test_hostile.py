@@ -37,7 +37,7 @@ def exchange(server: Any, request: bytes) -> list[int]:
 
 
 def check(server: Any, named: list[tuple[str, bytes]]) -> None:
-    """Send all of them, four at a time, and look at what came of each."""
+    """Send all of them, eight at a time, and look at what came of each."""
 
     def wrong(item: tuple[str, bytes]) -> str | None:
         name, request = item
@@ -48,7 +48,7 @@ def check(server: Any, named: list[tuple[str, bytes]]) -> None:
         bad = [status for status in statuses if status >= 500 and status != 503]
         return f"{name}: {statuses}" if bad else None
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:
         found = [fault for fault in pool.map(wrong, named) if fault]
     assert found == []
     assert server.process.poll() is None

@@ -148,6 +148,7 @@ def test_a_bad_version_is_refused_and_reported_while_the_old_one_answers(
     with serving(start, folder) as server:
         for number, (spoil, why) in enumerate(BAD, start=2):
             spoil(folder / f"{number}/model.onnx")
+            server.process.send_signal(signal.SIGHUP)  # for a quick test; it looks by itself too
             line = server.wait_for(f"version {number} refused, version 1 goes on: .*{why}")
             assert len(line.splitlines()) == 1
             state = ready(server)
@@ -184,6 +185,7 @@ def test_a_file_that_is_replaced_is_loaded_anew_at_the_signal(
         assert httpx.get(f"{server.url}/model").json()["sha256"] != before
         content = httpx.post(f"{server.url}/predict", content=draw((96, 0, 0))).json()
         assert content["probabilities"]["red"] == pytest.approx(1 / 3, abs=1e-6)
+        assert ready(server)["ready"] is True
 
 
 def test_a_repository_without_a_version_is_said_in_one_line(tmp_path: Path) -> None:
