@@ -21,6 +21,7 @@ BATCH_TOLERANCE = 1e-4
 """How far the answer to one image may depend on the others of its batch; float16 is within this."""
 CARD_TEXT = 200
 """Longest text of the metadata that is shown."""
+TOLD_ANYWAY = ("classes", "threshold")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,11 @@ class Model:
             "cam": self.has_cam,
             "provider": self.classifier.provider,
             "sha256": self.sha256,
-            "metadata": {key: text[:CARD_TEXT] for key, text in sorted(self.metadata.items())},
+            "metadata": {
+                key: text[:CARD_TEXT]
+                for key, text in sorted(self.metadata.items())
+                if key not in TOLD_ANYWAY
+            },
         }
 
 
