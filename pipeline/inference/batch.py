@@ -139,7 +139,7 @@ def answer(classifier: OnnxClassifier, decoded: Decoded) -> list[Result]:
     """Return one result per input, the usable ones having gone through the model together."""
     if not len(decoded.pixels):
         return [Result(p, r) for p, r in zip(decoded.paths, decoded.reasons, strict=True)]
-    threshold = getattr(classifier, "threshold", None)
+    threshold = classifier.spec.threshold
     rows = iter(classifier.predict(decoded.pixels).tolist())
     results = []
     for path, reason in zip(decoded.paths, decoded.reasons, strict=True):

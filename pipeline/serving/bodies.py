@@ -1,20 +1,22 @@
 """Request bodies, read within the limits of size, time and memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-from pipeline.core.errors import RequestError
 from pipeline.serving.limits import Limits
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.refusal import Refusal
 
 
 class Bodies:
     """Reads bodies and knows how many bytes of them are in memory."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits, self._metrics = limits, metrics
         self._buffered_bytes = 0
 
     @asynccontextmanager
@@ -22,11 +24,16 @@ class Bodies:
         """Yield the whole body; its bytes count as in memory until the block ends.
 
         Raises:
-            RequestError: 413 too large, announced or found; 408 too slow; 503 memory is short.
+            Refusal: 413 too large, announced or found; 415 compressed; 408 too slow; 503 memory is
+                short.
         """
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refusal(415, "content_type", "send the body without a content encoding")
         body = bytearray()
+        start = time.perf_counter()
         try:
             await self._fill(body, request)
+            self._metrics.body(time.perf_counter() - start)
             yield bytes(body)
         finally:
             self._buffered_bytes -= len(body)
@@ -41,13 +48,14 @@ class Bodies:
                     self._check_size(len(body))
                     self._check_memory()
         except TimeoutError as error:
-            raise RequestError(408, f"the body took over {self._limits.body_s:g} s") from error
+            message = f"the body took over {self._limits.body_s:g} s"
+            raise Refusal(408, "slow_body", message) from error
 
     def _check_size(self, size_bytes: int) -> None:
         limit = self._limits.body_bytes
         if size_bytes > limit:
-            raise RequestError(413, f"the body is over the limit of {limit} bytes")
+            raise Refusal(413, "large_body", f"the body is over the limit of {limit} bytes")
 
     def _check_memory(self) -> None:
         if self._buffered_bytes > self._limits.buffered_bytes:
-            raise RequestError(503, "too many bytes are being received; try again")
+            raise Refusal(503, "memory", "too many bytes are being received; try again")

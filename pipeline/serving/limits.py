@@ -14,23 +14,27 @@ class Limits:
     """Largest body: 413."""
     buffered_bytes: int = 256 * 2**20
     """All bodies in memory together: 503."""
-    waiting: int = 64
-    """Requests between their last byte and their answer: 503."""
-    header_s: float = 10.0
+    header_bytes: int = 64 * 2**10
+    """Largest request line and headers: the connection is closed."""
+    images: int = 16
+    """Images in one request: 400."""
+    waiting: int = 24
+    """Images between their last byte and their answer: 503. It bounds how long an accepted request
+    waits: by default a dozen images per core."""
+    header_s: float = 4.0
     """Until the headers are complete: the connection is closed."""
     body_s: float = 10.0
     """Until the body is complete: 408."""
     answer_s: float = 10.0
     """From the last byte to the answer: 504."""
-    linger_s: float = 2.0
+    linger_s: float = 1.0
     """How long the rest of a refused body is read and thrown away, so that the client sees why."""
+    spare_s: float = 2.0
+    """Added to body_s or answer_s before a connection is cut, whatever keeps it."""
+    idle_s: float = 10.0
+    """Between two requests of one connection: it is closed. A proxy in front should wait less."""
     connections: int = 1000
-    """Open connections: 503."""
-
-    @property
-    def request_s(self) -> float:
-        """Until any connection with an unfinished request is cut, whatever keeps it."""
-        return self.body_s + self.answer_s + self.linger_s + 5.0
+    """Open connections: 503 beyond, and closed unheard far beyond."""
 
 
 def connections_that_fit(wanted: int) -> int:

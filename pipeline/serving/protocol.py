@@ -1,36 +1,50 @@
-"""Deadlines for what happens below HTTP, where uvicorn has none (Kludex/uvicorn#157)."""
+"""Deadlines and limits for what happens below HTTP, where uvicorn has none (Kludex/uvicorn#157)."""
 
 import asyncio
+from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.serving.limits import Limits
 
 LAST_CALL_S = 0.5
+CROWD = 1.2
+"""How far beyond the limit connections are still told that there are too many."""
 
 
-class DeadlineProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with two deadlines: for the headers of a request, and for all of it.
+class DeadlineProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with a deadline for the headers, for the body, and for the answer.
 
-    A client that sends a byte now and then keeps neither from passing.
+    A client that sends a byte now and then keeps none of them from passing.
     """
 
     limits = Limits()
-    """Set by a subclass: uvicorn makes the instances."""
+    max_connections = limits.connections
+    """Both set by a subclass: uvicorn makes the instances."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _phase: tuple[bool, object] | None = None
+    _phase: object = None
+    _running: RequestResponseCycle | None = None
+    _header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock of the first request's headers."""
         super().connection_made(transport)
+        if len(self.connections) > CROWD * self.max_connections:
+            transport.abort()
         self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Hand on, then look which deadline now applies."""
         super().data_received(data)
+        self._limit_headers(len(data))
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        """Hand on; whoever works for the request can ask whether its client is still there."""
+        super().on_headers_complete()
+        self._header_bytes = 0
+        self.scope["state"]["connected"] = self._connected
 
     def on_response_complete(self) -> None:
         """Hand on, then look which deadline now applies."""
@@ -44,17 +58,49 @@ class DeadlineProtocol(H11Protocol):
 
     def shutdown(self) -> None:
         """Let a request that is on its way still arrive, where uvicorn would hang up."""
-        if self.conn.their_state is h11.IDLE:
+        if self._in_headers():
             self._set_deadline(LAST_CALL_S)
         else:
             super().shutdown()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _connected(self) -> bool:
+        """Tell whether an answer can still be written; if not, uvicorn must not try.
+
+        Of several pipelined requests uvicorn tells only the last that its client has left, and
+        uvloop raises where a closed connection is written to.
+        """
+        if self.transport.is_closing() and self._running is not None:
+            self._running.disconnected = True
+        return not self.transport.is_closing()
+
+    def _in_headers(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _limit_headers(self, n_bytes: int) -> None:
+        """Cut off endless headers: llhttp knows no limit."""
+        if self._in_headers():
+            self._header_bytes += n_bytes
+            if self._header_bytes > self.limits.header_bytes:
+                self.transport.abort()
+
     def _watch(self) -> None:
-        in_headers = self.conn.their_state is h11.IDLE
-        phase = (in_headers, self.cycle)  # a new request has a new cycle
+        phase: object
+        seconds: float | None
+        if self._in_headers() and self.cycle is not None and self._header_bytes == 0:
+            phase, seconds = "idle", None  # uvicorn's own timeout for keeping connections alive
+        elif self._in_headers():
+            phase, seconds = ("headers", self.cycle), self.limits.header_s
+        elif self.cycle.more_body:
+            phase, seconds = ("body", self.cycle), self.limits.body_s + self.limits.spare_s
+        else:
+            phase, seconds = ("answer", self.cycle), self.limits.answer_s + self.limits.spare_s
         if phase != self._phase:
             self._phase = phase
-            self._set_deadline(self.limits.header_s if in_headers else self.limits.request_s)
+            self._set_deadline(seconds)
 
     def _set_deadline(self, seconds: float | None) -> None:
         if self._deadline is not None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -14,6 +14,7 @@ from pipeline.serving.app import create_app
 from pipeline.serving.exchange import Exchanges
 from pipeline.serving.limits import connections_that_fit
 from pipeline.serving.protocol import DeadlineProtocol
+from pipeline.serving.reload import Watch
 from pipeline.serving.service import Service
 
 log = logging.getLogger(__name__)
@@ -49,23 +50,31 @@ def bind(host: str, port: int, *, backlog: int) -> socket.socket:
 class LeavingServer(uvicorn.Server):
     """A server that first says it is leaving, then stops taking requests, then answers the rest."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, *, watch: Watch | None = None
+    ) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._watch = service, watch
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer, and say where."""
         await super().startup(sockets=sockets)
+        if self._watch is not None:
+            self._watch.start()
+        model = self._service.model
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            log.info("ready: http://%s:%d on %s", shown, port, self._service.classifier.provider)
+            facts = (model.name, model.version, model.classifier.provider)
+            log.info("ready: http://%s:%d with %s version %s on %s", shown, port, *facts)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in those who knock, close the door, then let everybody finish.
 
         The system resets connections that it has made but nobody has accepted.
         """
+        if self._watch is not None:
+            self._watch.stop()
         knocking = [found for listener in sockets or () for found in _accept_all(listener)]
         for server in self.servers:
             server.close()
@@ -81,19 +90,28 @@ class LeavingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave on SIGTERM and SIGINT, with exit status 0; uvicorn would raise them again."""
+        """Leave on SIGTERM and SIGINT, with exit status 0; uvicorn would raise them again.
+
+        SIGHUP looks for a new version at once.
+        """
         loop = asyncio.get_running_loop()
 
-        def leave(signum: int, frame: object) -> None:
-            loop.call_soon_threadsafe(self._leave, signum)
+        def hear(signum: int, frame: object) -> None:
+            loop.call_soon_threadsafe(self._hear, signum)
 
-        signals = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, leave) for number in signals}
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.signal(number, hear) for number in signals}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hear(self, signum: int) -> None:
+        if signum != signal.SIGHUP:
+            self._leave(signum)
+        elif self._watch is not None:
+            self._watch.look_now()
 
     def _leave(self, signum: int) -> None:
         if self._service.leaving or signum == signal.SIGINT:  # impatient: no drain
@@ -111,16 +129,41 @@ def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
             yield listener.accept()[0]
 
 
-def serve(service: Service, listener: socket.socket) -> None:
-    """Answer requests on `listener` until SIGTERM or Ctrl-C."""
+def serve(
+    service: Service,
+    listener: socket.socket,
+    *,
+    watch: Watch | None = None,
+    keys: tuple[bytes, ...] = (),
+    origins: Sequence[str] = (),
+) -> None:
+    """Answer requests on `listener` until SIGTERM or Ctrl-C.
+
+    Args:
+        service: the model and its queue.
+        listener: see `bind`.
+        watch: looks for new versions of the model; None never does.
+        keys: see `create_app`.
+        origins: see `create_app`.
+    """
     limits = service.limits
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    n_connections = connections_that_fit(limits.connections)
+    # uvicorn's own words: below ERROR they tell what the access log tells.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
     class Protocol(DeadlineProtocol):
         pass
 
-    Protocol.limits = limits
-    app = Exchanges(create_app(service), linger_s=limits.linger_s, leaving=lambda: service.leaving)
+    Protocol.limits, Protocol.max_connections = limits, n_connections
+    n_open: Callable[[], int] = lambda: len(server.server_state.connections)  # noqa: E731
+    service.metrics.gauge("connections", "Open connections.", n_open)
+    app = Exchanges(
+        create_app(service, keys=keys, origins=origins),
+        metrics=service.metrics,
+        linger_s=limits.linger_s,
+        leaving=lambda: service.leaving,
+        crowded=lambda: n_open() > n_connections,
+    )
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -130,8 +173,9 @@ def serve(service: Service, listener: socket.socket) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=connections_that_fit(limits.connections),
         backlog=limits.connections,
+        timeout_keep_alive=int(limits.idle_s),
         timeout_graceful_shutdown=GRACE_S,
     )
-    LeavingServer(config, service).run(sockets=[listener])
+    server = LeavingServer(config, service, watch=watch)
+    server.run(sockets=[listener])

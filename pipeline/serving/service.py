@@ -1,80 +1,118 @@
 """From the bytes of a request to probabilities, with a place in a bounded queue."""
 
 import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pipeline.core.errors import ImageError, RequestError
-from pipeline.core.process import available_cores
-from pipeline.imaging.decode import FORMATS
+from pipeline.core.errors import ImageError
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.classifier import OnnxClassifier, Probs
-from pipeline.serving.batcher import Batcher
+from pipeline.serving.lanes import Answer, Job, Lanes
 from pipeline.serving.limits import Limits
-from pipeline.serving.multipart import single_file
+from pipeline.serving.metrics import Metrics
+from pipeline.serving.model import Model
+from pipeline.serving.refusal import Refusal, of_image
 
-# Pillow's own words stay inside: an error text can carry addresses and paths.
-PLAIN_WORDS = {
-    "not_an_image": f"not an image in one of the formats {', '.join(FORMATS)}",
-    "truncated": "the image is damaged or cut off",
-}
+Prepare = Callable[[Model], Pixels]
 
 
 class Service:
-    """One model with its queue; everything runs on the event loop but decoding and the model.
+    """The model that answers now, with its queue; all but decoding and model is on the event loop.
 
     Args:
-        classifier: the model.
+        model: the first version; `adopt` changes it.
         limits: see `Limits`.
         lanes: batches at the same time.
         max_batch: images in one batch.
     """
 
-    def __init__(
-        self, classifier: OnnxClassifier, *, limits: Limits, lanes: int, max_batch: int
-    ) -> None:
-        self.classifier, self.limits = classifier, limits
+    def __init__(self, model: Model, *, limits: Limits, lanes: int, max_batch: int) -> None:
+        self.limits, self.metrics = limits, Metrics()
         self.leaving = False
         """True once the server has been told to stop: not ready, but still answering."""
-        self._batcher = Batcher(classifier.predict, lanes=lanes, max_batch=max_batch)
-        self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
+        self.refused_version: str | None = None
+        """A newer version that lies there and cannot be served."""
+        self._lanes = Lanes(lambda: self.model, lanes=lanes, max_batch=max_batch)
         self._admitted = 0
+        self.adopt(model)
+        gauge = self.metrics.gauge
+        gauge("queue_images", "Images that no lane has taken yet.", lambda: self._lanes.n_waiting)
+        gauge("images_in_flight", "Images admitted and not answered.", lambda: self._admitted)
+        gauge("ready", "1 while requests are welcome.", lambda: not self.leaving)
 
-    async def classify(self, body: bytes, *, form_type: str | None) -> Probs:
-        """Return the (K,) probabilities of the image in `body`.
+    def adopt(self, model: Model) -> None:
+        """Let `model` answer from the next batch on; the old one finishes what it has begun."""
+        self.model = model
+        self.refused_version = None
+        self.metrics.load(model)
 
-        Args:
-            body: the image's bytes, or a form that holds them.
-            form_type: the content type of a multipart form, None for a bare image.
+    def refuse_version(self, number: str) -> None:
+        """Keep the model, and let readiness and metrics tell that a newer one was no good."""
+        self.refused_version = number
+        self.metrics.load(None)
+
+    async def classify(
+        self,
+        images: Sequence[Prepare],
+        *,
+        wants_cam: bool = False,
+        connected: Callable[[], bool] = lambda: True,
+    ) -> list[Answer | BaseException]:
+        """Return an answer or its own error for each image.
 
         Raises:
-            RequestError: 400 malformed form, 422 unusable image, 503 queue full, 504 too late.
-            ArtifactError: the model failed.
+            Refusal: 503 queue full, 504 too late.
         """
-        with self._admission():
+        with self._places(len(images)):
+            loop = asyncio.get_running_loop()
+            now = time.perf_counter()
+            jobs = [
+                Job(prepare, loop.create_future(), wants_cam, connected, now) for prepare in images
+            ]
+            for job in jobs:
+                self._lanes.add(job)
             try:
                 async with asyncio.timeout(self.limits.answer_s):
-                    loop = asyncio.get_running_loop()
-                    decoding = loop.run_in_executor(self._decoders, self._pixels, body, form_type)
-                    return await self._batcher.predict(await decoding)
+                    answers = [await _settled(job.answer) for job in jobs]
             except TimeoutError as error:
-                raise RequestError(504, f"no answer within {self.limits.answer_s:g} s") from error
+                message = f"no answer within {self.limits.answer_s:g} s"
+                raise Refusal(504, "late", message) from error
+            finally:
+                for job in jobs:
+                    if not job.answer.cancel() and not job.answer.cancelled():
+                        job.answer.exception()  # noted, even where nobody asks for it any more
+        for answer in answers:
+            if isinstance(answer, Answer):
+                self.metrics.answer(answer)
+        return answers
 
     @contextmanager
-    def _admission(self) -> Iterator[None]:
-        if self._admitted >= self.limits.waiting:
-            raise RequestError(503, "the queue is full; try again")
-        self._admitted += 1
+    def _places(self, n_images: int) -> Iterator[None]:
+        """Hold a place for each image; a request alone may take more than there are."""
+        if self._admitted and self._admitted + n_images > self.limits.waiting:
+            raise Refusal(503, "queue_full", "the queue is full; try again")
+        self._admitted += n_images
         try:
             yield
         finally:
-            self._admitted -= 1
+            self._admitted -= n_images
 
-    def _pixels(self, body: bytes, form_type: str | None) -> Pixels:
-        content = body if form_type is None else single_file(body, form_type)
+
+def encoded(content: bytes) -> Prepare:
+    """Return what turns an image file's bytes into pixels."""
+
+    def prepare(model: Model) -> Pixels:
         try:
-            return self.classifier.pixels(content)
+            return model.classifier.pixels(content)
         except ImageError as error:
-            status = 400 if error.reason == "empty" else 422
-            raise RequestError(status, PLAIN_WORDS.get(error.reason, error.detail)) from error
+            raise of_image(error) from error
+
+    return prepare
+
+
+async def _settled(answer: "asyncio.Future[Answer]") -> Answer | BaseException:
+    """Wait for an answer or the error in its place."""
+    try:
+        return await answer
+    except Exception as error:
+        return error

@@ -21,17 +21,19 @@ Draw = Callable[..., bytes]
 STRICT = """
 import pathlib, sys
 from pipeline.core.process import guarded
-from pipeline.inference.classifier import OnnxClassifier
 from pipeline.serving.limits import Limits
+from pipeline.serving.model import load
 from pipeline.serving.server import bind, serve
 from pipeline.serving.service import Service
+from pipeline.serving.versions import Place
 
 def main():
     limits = Limits(
-        buffered_bytes=2**20, waiting=2, header_s=0.5, body_s=0.5, answer_s=5, linger_s=0.3
+        buffered_bytes=2**20, waiting=2, header_s=0.5, body_s=0.5, answer_s=5, linger_s=0.3,
+        spare_s=0.5,
     )
-    classifier = OnnxClassifier(pathlib.Path(sys.argv[1]), device="cpu")
-    service = Service(classifier, limits=limits, lanes=1, max_batch=4)
+    model = load(Place(pathlib.Path(sys.argv[1])).newest(), device="cpu")
+    service = Service(model, limits=limits, lanes=1, max_batch=4)
     with bind("127.0.0.1", 0, backlog=100) as listener:
         serve(service, listener)
 
