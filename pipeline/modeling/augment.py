@@ -86,7 +86,8 @@ def recolour(pixels: Tensor, factors: Tensor) -> Tensor:
 def erase(pixels: Tensor, *, probability: float, rng: Generator) -> Tensor:
     """Fill a random rectangle of some images with the mean colour.
 
-    Zhong et al. 2020, Random Erasing Data Augmentation, section 3.2. The mean colour rather than noise: to the network it is zero. Each image is drawn for itself.
+    Zhong et al. 2020, Random Erasing Data Augmentation, section 3.2. The mean colour rather than
+    noise: to the network it is zero. Each image is drawn for itself.
     """
     n, height, width = pixels.shape[:3]
     chosen = rng.random(n) < probability

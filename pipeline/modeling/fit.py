@@ -396,7 +396,7 @@ class Fitting:
 
 
 def mark_kept(history: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """Mark the epoch of the lowest validation loss, the last of equals, and the overfitting ones."""
+    """Mark the epoch of the lowest validation loss, the last of equals, and overfitting ones."""
     lowest = min(record.valid_loss for record in history)
     kept = max(record.epoch for record in history if record.valid_loss == lowest)
     overfitting = overfitting_epochs(history)
