@@ -2,12 +2,20 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from select import select
+from typing import Any
 
-from faults.projects import Ended, Project, Running
+from faults.projects import MARK, PATIENCE_S, Ended, Project, Running
 from tiny import TINY, copy_project
 
 MADE = ("models/model.pt", "models/model.pt.sha256", "reports/train")
@@ -24,6 +32,104 @@ STEPS = 3
 """Steps of an epoch."""
 STARTED = "running on"
 """What the stage logs when imports are done and the training is about to begin."""
+
+
+SERVER = """\
+import json, os, runpy, sys
+sys.path[0] = os.getcwd()
+import torch, stages.train
+del sys.modules["stages.train"]  # run again in each child, as __main__
+print("ready", flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+        print(os.waitpid(child, 0)[1], flush=True)
+        continue
+    os.setsid()
+    errors = os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(errors, descriptor)
+    os.environ.update(order["environment"])
+    if order["script"]:
+        sys.argv = [order["script"], "stages.train"]
+        runpy.run_path(order["script"], run_name="__main__")
+    else:
+        sys.argv = ["stages.train"]
+        runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
+    os._exit(0)
+"""
+"""Imports torch once, then forks a process for each run: most of a short run is imports."""
+
+
+class Child:
+    """A process of the server, waited for as if it were a `subprocess.Popen`."""
+
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        assert server.stdout is not None
+        self.pid, self._server = int(server.stdout.readline()), server
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, None as long as it runs."""
+        assert self._server.stdout is not None
+        if self._status is None and select([self._server.stdout], [], [], 0)[0]:
+            self._status = os.waitstatus_to_exitcode(int(self._server.stdout.readline()))
+        return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit status."""
+        assert self._server.stdout is not None
+        if self._status is None:
+            assert select([self._server.stdout], [], [], timeout)[0], "does not end"
+        status = self.poll()
+        assert status is not None
+        return status
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class ForkingProject(Project):
+    """A project whose train stage is forked off a process that has torch already."""
+
+    server: subprocess.Popen[str] | None = None
+
+    def start(self, stage: str, **options: Any) -> Running:
+        """Start the train stage; other stages as ever."""
+        script, mark = options.pop("script", None), uuid.uuid4().hex
+        if stage != "train" or "before" in options:
+            return super().start(stage, script=script, **options)
+        if self.server is None:
+            self.server = subprocess.Popen(
+                [sys.executable, "-c", SERVER],
+                cwd=self.root,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
+            )
+            assert self.server.stdout is not None
+            assert self.server.stdout.readline() == "ready\n"
+        errors = self.root.parent / f"{self.root.name}-{mark}.stderr"
+        errors.touch()
+        order = {
+            "errors": str(errors),
+            "script": str(script) if script else None,
+            "environment": {**options, MARK: mark},
+        }
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(order) + "\n")
+        return Running(Child(self.server), errors, mark)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End the server."""
+        if self.server is not None:
+            self.server.communicate()
+            self.server = None
 
 
 @dataclass
@@ -91,12 +197,17 @@ class TrainBench:
         return ended
 
     def killed_after(self, seconds: float) -> Running:
-        """Start the stage and kill it some time after its imports, if it still runs then."""
-        running = self.project.start("train")
-        wait_for(running, STARTED)
-        time.sleep(seconds)
-        running.kill(whole_group=True)
-        return running
+        """Start the stage and kill it some time after its imports, sooner if it ended by then."""
+        while True:
+            running = self.project.start("train")
+            wait_for(running, STARTED)
+            time.sleep(seconds)
+            with suppress(ProcessLookupError):
+                running.kill(whole_group=True)
+            if running.child.wait(PATIENCE_S) == -signal.SIGKILL:
+                return running
+            self.forget()
+            seconds *= 0.7
 
     def with_checkpoints(self, n: int) -> None:
         """Kill a run after its n-th step or so."""
@@ -112,7 +223,7 @@ class TrainBench:
 def make_bench(packed: Project, folder: Path, values: dict[str, str] | None = None) -> TrainBench:
     """Copy a project that is packed already, and measure it."""
     shutil.copytree(packed.root, folder)
-    project = Project(folder, packed.environment)
+    project = ForkingProject(folder, packed.environment)
     project.configure(values or {})
     bench = TrainBench(project)
     bench.measure()

@@ -4,26 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from modeling_sets import RECIPE
 from torch import nn
 
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.fit import Recipe, fit, fit_in_phases, weights_of
+from pipeline.modeling.fit import fit, fit_in_phases, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
-
-RECIPE = Recipe(
-    lr=0.02,
-    epochs=2,
-    freeze_epochs=0,
-    batch_size=16,
-    seed=0,
-    optimizer="muon",
-    weight_decay=0.01,
-    warmup_fraction=0.2,
-    sizes_px=(24, 32),
-    crop_min_area=0.9,
-    flip=True,
-    label_smoothing=0.0,
-)
 
 
 def trained(train, valid, compute, **changes):
