@@ -80,6 +80,8 @@ class EpochRecord:
     valid_accuracy: float
     kept: bool
     """True on the epoch whose weights became the model."""
+    overfitting: bool = False
+    """True where validation got worse while training improved; see `overfitting_epochs`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

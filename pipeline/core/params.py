@@ -167,21 +167,61 @@ class TrainParams:
     """Epochs with every layer trained."""
     freeze_epochs: Annotated[int, Between(low=0, high=1000)]
     """Epochs before those in which only the head is trained; for pretrained weights."""
+    precompute: bool
+    """Train the head in those epochs on features of the plain images, computed once."""
+    lr_factors: Annotated[tuple[Annotated[float, Between(low=0, high=100)], ...], "one or more"]
+    """Factors of the rate for as many layer groups, from the stem to the head."""
+    patience: Count | None
+    """Epochs without a better validation loss after which training stops; null never stops."""
     batch_size: Annotated[int, Between(low=2, high=8192)]
     seed: Seed
     optimizer: Literal["muon", "sgd", "adamw"]
     weight_decay: Annotated[float, Between(low=0, below=1)]
     warmup_fraction: Annotated[float, Between(low=0, below=1)]
     """Share of the steps in which the rate climbs to its peak."""
+    schedule: Literal["linear", "one_cycle", "cosine", "sgdr"]
+    """How the rate goes; see `pipeline.modeling.schedule`."""
+    cycle_epochs: Count
+    """Epochs of the first cycle of `sgdr`."""
+    cycle_factor: Annotated[int, Between(low=1, high=10)]
+    """How much longer each cycle of `sgdr` is than the one before."""
+    clip_norm: Annotated[float, Between(above=0)] | None
+    """Largest L2 norm of a step's gradient over all parameters; null does not clip."""
+    accumulate: Annotated[int, Between(low=1, high=1024)]
+    """Parts in which a batch goes through the network, to save memory."""
+    ema_decay: Fraction | None
+    """Share that the average of the weights keeps at each step; null takes the weights alone."""
+    balance: Literal["none", "weights", "sampler"]
+    """How rare classes are made up for: in the loss, or by showing their images more often."""
     sizes_px: Annotated[tuple[SidePx, ...], "one or more sizes"]
     """Sides of the training crops, in order; the steps are shared out equally."""
     crop_min_area: Annotated[float, Between(above=0, high=1)]
     """Smallest share of the image's area in a random crop; 1 turns cropping off."""
     flip: bool
     """Mirror half of the training images."""
+    jitter: Annotated[float, Between(low=0, high=1)]
+    """Brightness, contrast and saturation change by a factor of up to 1 +- this."""
+    erasing: Annotated[float, Between(low=0, high=1)]
+    """Share of images of which a random rectangle is painted over."""
+    mixup: Annotated[float, Between(low=0, high=100)]
+    """Alpha of mixup; 0 turns it off."""
+    cutmix: Annotated[float, Between(low=0, high=100)]
+    """Alpha of CutMix; 0 turns it off."""
     label_smoothing: Annotated[float, Between(low=0, below=0.5)]
     precision: Literal["auto", "bf16", "fp32"]
     """`auto` is bf16 where the hardware multiplies it natively."""
+
+    def __post_init__(self) -> None:
+        if self.precompute and not self.freeze_epochs:
+            raise ParamsError(
+                "train.precompute: found true with train.freeze_epochs 0, allowed: false; "
+                "features are for the epochs in which the body is frozen"
+            )
+        if self.accumulate > self.batch_size:
+            raise ParamsError(
+                f"train.accumulate: found {self.accumulate}, "
+                f"allowed: at most train.batch_size = {self.batch_size}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +280,10 @@ class RuntimeParams:
     """Threads of a training or evaluating process; null is one per core."""
     launcher: Literal["none"]
     """How training processes are started; `none` is one process."""
+    checkpoint_seconds: Annotated[float, Between(low=0)]
+    """Time between two checkpoints of a training; 0 makes one after every step."""
+    resume: bool
+    """Go on with a training that was stopped; false starts it afresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

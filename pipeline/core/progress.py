@@ -43,8 +43,15 @@ class Progress:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             of = f" of {self._total}" if self._total else ""
-            tail = f" {note}" if note else ""
-            log.info("%s: %d%s %s%s", self._title, self._done, of, self._unit, tail)
+            tail = f"; {note}" if note else ""
+            speed = self._speed()
+            log.info("%s: %d%s %s%s%s", self._title, self._done, of, self._unit, speed, tail)
+
+    def _speed(self) -> str:
+        """Return units per second and, where the total is known, the time left."""
+        rate = self._done / max(1e-9, time.monotonic() - self._start)
+        left = f", {(self._total - self._done) / rate:.0f} s left" if self._total and rate else ""
+        return f", {rate:.0f}/s{left}"
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,20 @@ def rising_epochs(history: Sequence[EpochRecord]) -> tuple[int, ...]:
     )
 
 
+def climbed(history: Sequence[EpochRecord], *, chance: float) -> bool:
+    """Tell whether the last epoch lost what was learned.
+
+    Its training loss is worse than guessing and twice the lowest of the epochs before. A rate that
+    rises again on purpose, as at a restart, costs less than that.
+
+    Args:
+        history: the epochs so far.
+        chance: cross-entropy of guessing, ln K.
+    """
+    *before, last = (record.train_loss for record in history)
+    return bool(before) and last > chance and last > 2 * min(before)
+
+
 def advise(history: Sequence[EpochRecord]) -> tuple[str, ...]:
     """Return plain sentences on what went wrong in a training and what to try; never empty."""
     if len(history) < 2:

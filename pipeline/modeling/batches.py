@@ -1,28 +1,31 @@
 """Training batches: order and augmentation as pure functions of (seed, epoch, step)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
+from pipeline.modeling.augment import Augmentation, augment, mix, resize
 from pipeline.packing.encoded import pixel_batches
 from pipeline.packing.packed import PackedSplit
 
-CROPS_PER_BATCH = 8
-"""A batch shares this many crop rectangles: resizing in groups is 1.5x as fast as one by one."""
-ASPECT_RANGE = (3 / 4, 4 / 3)  # Szegedy et al. 2015, section 6
+__all__ = [
+    "Augmentation",
+    "augment",
+    "dropout_seed",
+    "epoch_order",
+    "images_per_epoch",
+    "n_batches",
+    "resize",
+    "train_batches",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """What is done to a training image."""
-
-    crop_min_area: float
-    flip: bool
+AUGMENTATION, ORDER, DROPOUT = range(3)
+"""Streams of random numbers. NumPy pads a seed with zeros, so that (seed, epoch) alone would be the
+stream of step 0."""
 
 
 def n_batches(n_images: int, batch_size: int) -> int:
@@ -38,6 +41,31 @@ def images_per_epoch(n_images: int, batch_size: int) -> int:
     return min(n_images, n_batches(n_images, batch_size) * batch_size)
 
 
+def epoch_order(
+    labels: NDArray[np.int64], *, seed: int, epoch: int, balanced: bool = False
+) -> NDArray[np.int64]:
+    """Return the order (N,) in which an epoch shows the images.
+
+    Args:
+        labels: (N,) class indices.
+        seed: of the training.
+        epoch: from 1.
+        balanced: show every class equally often, to within one image: a rare class's images come
+            several times, equally often to within once; some of a common one's do not come.
+    """
+    rng = _generator(seed, epoch, 0, ORDER)
+    if not balanced:
+        return rng.permutation(len(labels))
+    classes = np.unique(labels)
+    shares = np.diff(np.linspace(0, len(labels), len(classes) + 1).round().astype(int))
+    drawn = []
+    for label, share in zip(classes, shares, strict=True):
+        rows = np.flatnonzero(labels == label)
+        rounds = -(-int(share) // len(rows))
+        drawn.append(np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:share])
+    return rng.permutation(np.concatenate(drawn))
+
+
 def train_batches(
     split: PackedSplit,
     *,
@@ -46,48 +74,42 @@ def train_batches(
     augmentation: Augmentation,
     seed: int,
     epoch: int,
+    start: int = 0,
+    balanced: bool = False,
+    n_classes: int | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (pixels, labels) batches: uint8 (N, size_px, size_px, 3) and int64 (N,)."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(split))
-    steps = range(n_batches(len(split), batch_size))
+    """Yield (pixels, targets) batches: uint8 (N, size_px, size_px, 3), and int64 labels (N,).
+
+    Args:
+        split: the training images.
+        batch_size: N.
+        size_px: side of the crops.
+        augmentation: what is done to the images; if it mixes them, targets are float32 (N, K).
+        seed: of the training.
+        epoch: from 1.
+        start: the first step to yield; those before cost nothing.
+        balanced: see `epoch_order`.
+        n_classes: K; needed where images are mixed, else taken for the largest label.
+    """
+    order = epoch_order(split.labels, seed=seed, epoch=epoch, balanced=balanced)
+    steps = range(start, n_batches(len(split), batch_size))
     indices = [order[step * batch_size : (step + 1) * batch_size] for step in steps]
     batches = pixel_batches(split.pixels, indices)
     for step, index, pixels in zip(steps, indices, batches, strict=True):
-        rng = np.random.default_rng([seed, epoch, step])
-        yield (
-            augment(torch.from_numpy(pixels), augmentation, size_px=size_px, rng=rng),
-            torch.from_numpy(split.labels[index]),
-        )
+        rng = _generator(seed, epoch, step, AUGMENTATION)
+        images = augment(torch.from_numpy(pixels), augmentation, size_px=size_px, rng=rng)
+        labels = torch.from_numpy(split.labels[index])
+        if augmentation.mixes:
+            k = n_classes or int(split.labels.max()) + 1
+            images, labels = mix(images, labels, augmentation, n_classes=k, rng=rng)
+        yield images, labels
 
 
-def augment(pixels: Tensor, augmentation: Augmentation, *, size_px: int, rng: Generator) -> Tensor:
-    """Crop, scale and mirror uint8 pixels (N, H, W, 3) to (N, size_px, size_px, 3)."""
-    images = pixels.permute(0, 3, 1, 2)  # channels last in memory, as the convolutions want it
-    if augmentation.flip:
-        mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    groups = [
-        resize(_random_crop(group, augmentation.crop_min_area, rng), size_px)
-        for group in images.chunk(CROPS_PER_BATCH)
-    ]
-    return torch.cat(groups).permute(0, 2, 3, 1)
+def dropout_seed(seed: int, epoch: int, step: int) -> int:
+    """Return the seed of torch's generator in a step, for dropout and stochastic depth."""
+    words = np.random.SeedSequence([seed, epoch, step, DROPOUT]).generate_state(1, np.uint64)
+    return int(words[0])
 
 
-def resize(images: Tensor, size_px: int) -> Tensor:
-    """Scale uint8 images (N, 3, H, W) to a square, antialiased."""
-    if images.shape[2:] == (size_px, size_px):
-        return images
-    return F.interpolate(images, size=(size_px, size_px), mode="bilinear", antialias=True)
-
-
-def _random_crop(images: Tensor, min_area: float, rng: Generator) -> Tensor:
-    """Cut one random rectangle out of every image of the group."""
-    if min_area >= 1:
-        return images
-    height, width = images.shape[2:]
-    area = rng.uniform(min_area, 1)
-    aspect = np.exp(rng.uniform(*np.log(ASPECT_RANGE)))
-    crop_h = min(height, max(1, round(height * (area / aspect) ** 0.5)))
-    crop_w = min(width, max(1, round(width * (area * aspect) ** 0.5)))
-    top, left = rng.integers(height - crop_h + 1), rng.integers(width - crop_w + 1)
-    return images[:, :, top : top + crop_h, left : left + crop_w]
+def _generator(seed: int, epoch: int, step: int, stream: int) -> Generator:
+    return np.random.default_rng([seed, epoch, step, stream])

@@ -1,27 +1,45 @@
-"""The training loop."""
+"""The training loop: can be left after any step, and gone on with to the same bytes."""
 
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.core.artifacts import EpochRecord
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.batches import Augmentation, n_batches, train_batches
+from pipeline.modeling.advice import climbed, overfitting_epochs
+from pipeline.modeling.augment import Augmentation
+from pipeline.modeling.batches import dropout_seed, images_per_epoch, n_batches
 from pipeline.modeling.device import Compute
+from pipeline.modeling.feed import FeatureFeed, Features, Feed, PixelFeed
+from pipeline.modeling.layers import frozen_body, layer_groups, train_mode
 from pipeline.modeling.optimizers import build_optimizer, set_lr
-from pipeline.modeling.predict import loss_and_accuracy, predict_logits
+from pipeline.modeling.predict import loss_and_accuracy
 from pipeline.modeling.schedule import Schedule, size_of_epoch
-from pipeline.modeling.zoo import Classifier, head_parameters
+from pipeline.modeling.step import all_finite, balancing_weights, train_step
+from pipeline.modeling.zoo import Classifier, head_of
 from pipeline.packing.packed import PackedSplit
 
-ADVICE = "a loss that climbs means that the learning rate is too high: lower train.lr"
+__all__ = [
+    "Fitting",
+    "Phase",
+    "Recipe",
+    "fit",
+    "fit_in_phases",
+    "in_words",
+    "mark_kept",
+    "phases_of",
+    "train_step",
+    "weights_of",
+]
+OnStep = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +58,40 @@ class Recipe:
     crop_min_area: float
     flip: bool
     label_smoothing: float
+    schedule: str = "linear"
+    cycle_epochs: int = 1
+    cycle_factor: int = 1
+    patience: int | None = None
+    precompute: bool = False
+    lr_factors: tuple[float, ...] = (1.0,)
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+    balance: str = "none"
+    jitter: float = 0.0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Epochs with an optimizer and a schedule of their own."""
+
+    epochs: range
+    head_alone: bool = False
+    precomputed: bool = False
+    """The head is fed with features that were computed once."""
+
+
+def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
+    """Return the phases: the head alone for `freeze_epochs`, then everything for `epochs`."""
+    first = recipe.freeze_epochs + 1
+    unfrozen = Phase(epochs=range(first, first + recipe.epochs))
+    if not recipe.freeze_epochs:
+        return (unfrozen,)
+    frozen = Phase(epochs=range(1, first), head_alone=True, precomputed=recipe.precompute)
+    return (frozen, unfrozen)
 
 
 def fit_in_phases(
@@ -49,21 +101,10 @@ def fit_in_phases(
     recipe: Recipe,
     *,
     compute: Compute,
-    on_step: Callable[[int], None] = lambda n_images: None,
+    on_step: OnStep = lambda n_images: None,
 ) -> Iterator[EpochRecord]:
-    """Train the head alone for `freeze_epochs`, then everything for `epochs`; errors as in `fit`.
-
-    Each phase has its own optimizer and its own one-cycle schedule.
-    """
-    last = recipe.freeze_epochs + recipe.epochs
-    if recipe.freeze_epochs:
-        frozen = range(1, recipe.freeze_epochs + 1)
-        with _frozen_body(model):
-            yield from fit(
-                model, train, valid, recipe, epochs=frozen, compute=compute, on_step=on_step
-            )
-    unfrozen = range(recipe.freeze_epochs + 1, last + 1)
-    yield from fit(model, train, valid, recipe, epochs=unfrozen, compute=compute, on_step=on_step)
+    """Train the head alone for `freeze_epochs`, then everything for `epochs`; see `Fitting`."""
+    yield from Fitting(model, train, valid, recipe, compute=compute).run(on_step)
 
 
 def fit(
@@ -74,92 +115,295 @@ def fit(
     *,
     epochs: range,
     compute: Compute,
-    on_step: Callable[[int], None] = lambda n_images: None,
+    on_step: OnStep = lambda n_images: None,
 ) -> Iterator[EpochRecord]:
-    """Train what is trainable, yielding one record per epoch; the rate changes every step.
+    """Train everything for `epochs`; see `Fitting`."""
+    phases = (Phase(epochs=epochs),)
+    yield from Fitting(model, train, valid, recipe, compute=compute, phases=phases).run(on_step)
 
-    Order and augmentation are functions of (seed, epoch, step) alone.
 
-    Raises:
-        TrainingError: the loss of an epoch is not finite.
+class Fitting:
+    """A training that yields a record per epoch.
+
+    Order and augmentation are functions of (seed, epoch, step) alone, and `state_dict` holds the
+    rest, so that a fitting which is made anew and given the state of another goes on as if nothing
+    had happened. The model is trained in place.
+
+    Args:
+        model: the network, on the device.
+        train: images to learn from.
+        valid: images by which the best epoch is told.
+        recipe: how.
+        compute: where.
+        phases: None takes those of the recipe.
+        features: what the head is given, for precomputed phases.
+        n_classes: K; None takes the largest label.
     """
-    optimizer = build_optimizer(
-        recipe.optimizer, model, lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    steps = n_batches(len(train), recipe.batch_size)
-    schedule = Schedule(
-        peak_lr=recipe.lr,
-        n_steps=steps * len(epochs),
-        warmup_fraction=recipe.warmup_fraction,
-    )
-    augmentation = Augmentation(crop_min_area=recipe.crop_min_area, flip=recipe.flip)
-    for index, epoch in enumerate(epochs):
-        size_px = size_of_epoch(recipe.sizes_px, epoch=index + 1, n_epochs=len(epochs))
-        _train_mode(model)
-        torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # for dropout
-        loss_sum = torch.zeros((), device=compute.device)
-        batches = train_batches(
-            train,
-            batch_size=recipe.batch_size,
-            size_px=size_px,
-            augmentation=augmentation,
-            seed=recipe.seed,
-            epoch=epoch,
-        )
-        for step, (pixels, labels) in enumerate(batches):
-            set_lr(optimizer, schedule.lr(index * steps + step))
-            loss_sum += train_step(
-                model,
-                optimizer,
-                pixels,
-                labels,
+
+    def __init__(
+        self,
+        model: Classifier,
+        train: PackedSplit,
+        valid: PackedSplit,
+        recipe: Recipe,
+        *,
+        compute: Compute,
+        phases: Sequence[Phase] | None = None,
+        features: Features | None = None,
+        n_classes: int | None = None,
+    ) -> None:
+        self.model, self.train, self.valid = model, train, valid
+        self.recipe, self.compute, self.features = recipe, compute, features
+        self.phases = tuple(phases_of(recipe) if phases is None else phases)
+        self.n_classes = n_classes or int(max(train.labels.max(), valid.labels.max())) + 1
+        self.history: list[EpochRecord] = []
+        self.best: dict[str, Tensor] = {}
+        self.epoch, self.step = self.phases[0].epochs[0], 0
+        self.n_steps = n_batches(len(train), recipe.batch_size)
+        self._loss_sum = torch.zeros((), device=compute.device)
+        self._optimizer: Optimizer | None = None
+        self._averaged: AveragedModel | None = None
+        self._restored: dict[str, Any] = {}
+
+    @property
+    def images_left(self) -> int:
+        """How many images are still to be trained on if nothing stops the training early."""
+        epochs = self.phases[-1].epochs[-1] - self.epoch + 1
+        whole = images_per_epoch(len(self.train), self.recipe.batch_size)
+        return max(0, epochs * whole - self.step * self.recipe.batch_size)
+
+    def run(self, on_step: OnStep = lambda n_images: None) -> Iterator[EpochRecord]:
+        """Train what is left, yielding a record per epoch.
+
+        Args:
+            on_step: called after each step with its number of images, and with 0 after each batch
+                of validation; `state_dict` may be taken there, and when a record was yielded.
+
+        Raises:
+            TrainingError: the loss is not finite, or climbs.
+        """
+        for phase in self.phases:
+            with frozen_body(self.model) if phase.head_alone else nullcontext():
+                yield from self._run_phase(phase, on_step)
+
+    def mean_loss(self) -> float:
+        """Return the mean training loss of the epoch so far, in nats; this waits for the device.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        loss = self._loss_sum.item() / max(1, self.step)
+        self._require_finite(loss, "the loss")
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state after the last step: tensors, numbers and text only.
+
+        Raises:
+            TrainingError: a weight or the loss is not finite; such a state is of no use.
+        """
+        self.mean_loss()
+        model = self.model.state_dict()
+        if not all_finite(list(model.values())):
+            raise TrainingError(f"epoch {self.epoch}: a weight is not finite; {self._advice()}")
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": self._loss_sum,
+            "model": model,
+            "optimizer": self._optimizer.state_dict() if self._optimizer else None,
+            "averaged": self._averaged.state_dict() if self._averaged else None,
+            "history": [asdict(record) for record in self.history],
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned; the rest takes effect in `run`."""
+        self.epoch, self.step = state["epoch"], state["step"]
+        self._loss_sum = state["loss_sum"].to(self.compute.device)
+        self.model.load_state_dict(state["model"])
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        self.best = state["best"]
+        self._restored = state
+
+    def _run_phase(self, phase: Phase, on_step: OnStep) -> Iterator[EpochRecord]:
+        if self.epoch not in phase.epochs:
+            return
+        feed, schedule = self._feed(phase), self._schedule(phase)
+        self._optimizer = self._build_optimizer(phase)
+        self._averaged = self._build_average(phase)
+        self._restore()
+        while self.epoch in phase.epochs and not self._has_stopped_early(phase):
+            size_px = self._size_px(phase)
+            self._train_epoch(feed, schedule, phase, size_px=size_px, on_step=on_step)
+            record = self._validate(feed, on_step)
+            rate = schedule.lr((self.epoch - phase.epochs[0] + 1) * self.n_steps - 1)
+            self._close_epoch(replace(record, lr=rate, size_px=size_px), phase)
+            yield self.history[-1]
+
+    def _train_epoch(
+        self, feed: Feed, schedule: Schedule, phase: Phase, *, size_px: int, on_step: OnStep
+    ) -> None:
+        assert self._optimizer is not None
+        recipe, weights = self.recipe, self._class_weights()
+        train_mode(feed.trained)
+        done = (self.epoch - phase.epochs[0]) * self.n_steps
+        batches = feed.batches(epoch=self.epoch, size_px=size_px, start=self.step)
+        for inputs, targets in batches:
+            torch.manual_seed(dropout_seed(recipe.seed, self.epoch, self.step))
+            set_lr(self._optimizer, schedule.lr(done + self.step))
+            self._loss_sum += train_step(
+                feed.trained,
+                self._optimizer,
+                inputs,
+                targets,
                 label_smoothing=recipe.label_smoothing,
-                compute=compute,
+                compute=self.compute,
+                class_weights=weights,
+                parts=recipe.accumulate,
+                clip_norm=recipe.clip_norm,
             )
-            on_step(len(labels))
-        train_loss = loss_sum.item() / steps  # the only wait for the device
-        if not math.isfinite(train_loss):
-            raise TrainingError(f"epoch {epoch}: the loss is {train_loss}; {ADVICE}")
-        logits = predict_logits(model, valid.pixels, compute=compute)
-        valid_loss, accuracy = loss_and_accuracy(logits, torch.from_numpy(valid.labels))
-        if not math.isfinite(valid_loss):
-            raise TrainingError(f"epoch {epoch}: the validation loss is {valid_loss}; {ADVICE}")
-        yield EpochRecord(
-            epoch=epoch,
-            lr=schedule.lr((index + 1) * steps - 1),
-            size_px=size_px,
+            if self._averaged is not None:
+                self._averaged.update_parameters(self.model)
+            self.step += 1
+            on_step(len(targets))
+
+    def _validate(self, feed: Feed, on_step: OnStep) -> EpochRecord:
+        train_loss = self.mean_loss()
+        module = feed.trained if self._averaged is None else self._averaged.module
+        logits = feed.logits(module, on_batch=lambda n_images: on_step(0))
+        loss, accuracy = loss_and_accuracy(logits, torch.from_numpy(self.valid.labels))
+        self._require_finite(loss, "the validation loss")
+        return EpochRecord(
+            epoch=self.epoch,
+            lr=0.0,
+            size_px=0,
             train_loss=train_loss,
-            valid_loss=valid_loss,
+            valid_loss=loss,
             valid_accuracy=accuracy,
-            kept=False,  # until all epochs are known
+            kept=False,
         )
 
+    def _close_epoch(self, record: EpochRecord, phase: Phase) -> None:
+        """Take an epoch into the history, and make ready for the next."""
+        self.history = mark_kept([*self.history, record])
+        if climbed(self.history, chance=math.log(self.n_classes)):
+            lowest = min(past.train_loss for past in self.history)
+            raise TrainingError(
+                f"epoch {record.epoch}: the training loss climbed from {lowest:.3g} to "
+                f"{record.train_loss:.3g}; {self._advice()}"
+            )
+        if self.history[-1].kept:
+            averaged = self._averaged
+            self.best = weights_of(self.model if averaged is None else averaged.module)
+        self.epoch, self.step = self.epoch + 1, 0
+        self._loss_sum = torch.zeros_like(self._loss_sum)
+        if self.epoch not in phase.epochs:  # the next phase begins afresh
+            self._optimizer = self._averaged = None
 
-def train_step(
-    model: nn.Module,
-    optimizer: Optimizer,
-    pixels: Tensor,
-    labels: Tensor,
-    *,
-    label_smoothing: float,
-    compute: Compute,
-) -> Tensor:
-    """Take one optimizer step and return the batch's mean loss, still on the device."""
-    pixels, labels = pixels.to(compute.device), labels.to(compute.device)
-    with compute.autocast():
-        logits = model(pixels)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach()
+    def _restore(self) -> None:
+        state, self._restored = self._restored, {}
+        if self._optimizer is not None and state.get("optimizer") is not None:
+            self._optimizer.load_state_dict(state["optimizer"])
+        if self._averaged is not None and state.get("averaged") is not None:
+            self._averaged.load_state_dict(state["averaged"])
+
+    def _feed(self, phase: Phase) -> Feed:
+        recipe, balanced = self.recipe, self.recipe.balance == "sampler"
+        if phase.precomputed:
+            assert self.features is not None, "computed before the fitting is made"
+            return FeatureFeed(
+                head=head_of(self.model),
+                features=self.features,
+                train=self.train,
+                batch_size=recipe.batch_size,
+                seed=recipe.seed,
+                balanced=balanced,
+                compute=self.compute,
+            )
+        return PixelFeed(
+            model=self.model,
+            train=self.train,
+            valid=self.valid,
+            augmentation=Augmentation(
+                crop_min_area=recipe.crop_min_area,
+                flip=recipe.flip,
+                jitter=recipe.jitter,
+                erasing=recipe.erasing,
+                mixup=recipe.mixup,
+                cutmix=recipe.cutmix,
+            ),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            balanced=balanced,
+            n_classes=self.n_classes,
+            compute=self.compute,
+        )
+
+    def _schedule(self, phase: Phase) -> Schedule:
+        return Schedule(
+            peak_lr=self.recipe.lr,
+            n_steps=self.n_steps * len(phase.epochs),
+            warmup_fraction=self.recipe.warmup_fraction,
+            shape=self.recipe.schedule,
+            cycle_steps=self.n_steps * self.recipe.cycle_epochs,
+            cycle_factor=self.recipe.cycle_factor,
+        )
+
+    def _build_optimizer(self, phase: Phase) -> Optimizer:
+        factors = (1.0,) if phase.head_alone else self.recipe.lr_factors
+        return build_optimizer(
+            self.recipe.optimizer,
+            self.model,
+            lr=self.recipe.lr,
+            weight_decay=self.recipe.weight_decay,
+            groups=layer_groups(self.model, len(factors)),
+            lr_factors=factors,
+        )
+
+    def _build_average(self, phase: Phase) -> AveragedModel | None:
+        if self.recipe.ema_decay is None or phase.head_alone:
+            return None
+        average = get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+
+    def _class_weights(self) -> Tensor | None:
+        if self.recipe.balance != "weights":
+            return None
+        weights = balancing_weights(self.train.labels, n_classes=self.n_classes)
+        return weights.to(self.compute.device)
+
+    def _size_px(self, phase: Phase) -> int:
+        if phase.precomputed:
+            return int(self.train.pixels.shape[1])
+        index = self.epoch - phase.epochs[0] + 1
+        return size_of_epoch(self.recipe.sizes_px, epoch=index, n_epochs=len(phase.epochs))
+
+    def _has_stopped_early(self, phase: Phase) -> bool:
+        """Tell whether the last phase has gone on for `patience` epochs without a better one."""
+        if self.recipe.patience is None or phase is not self.phases[-1]:
+            return False
+        losses = [r.valid_loss for r in self.history if r.epoch in phase.epochs]
+        return bool(losses) and len(losses) - losses.index(min(losses)) > self.recipe.patience
+
+    def _require_finite(self, loss: float, what: str) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(f"epoch {self.epoch}: {what} is {loss}; {self._advice()}")
+
+    def _advice(self) -> str:
+        third = self.recipe.lr / 3
+        return f"the learning rate is likely too high: lower train.lr, to {third:.2g} for a start"
 
 
 def mark_kept(history: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """Mark the epoch of the lowest validation loss as kept, the last of equals."""
+    """Mark the epoch of the lowest validation loss, the last of equals, and overfitting ones."""
     lowest = min(record.valid_loss for record in history)
     kept = max(record.epoch for record in history if record.valid_loss == lowest)
-    return [replace(record, kept=record.epoch == kept) for record in history]
+    overfitting = overfitting_epochs(history)
+    return [
+        replace(record, kept=record.epoch == kept, overfitting=record.epoch in overfitting)
+        for record in history
+    ]
 
 
 def in_words(record: EpochRecord) -> str:
@@ -173,25 +417,3 @@ def in_words(record: EpochRecord) -> str:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of the weights and buffers, which later steps do not change."""
     return copy.deepcopy(model.state_dict())
-
-
-def _train_mode(model: nn.Module) -> None:
-    """Switch to training; batch norm whose parameters are frozen keeps its statistics."""
-    model.train()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
-            module.eval()
-
-
-@contextmanager
-def _frozen_body(model: Classifier) -> Iterator[None]:
-    """Train nothing but the head inside the block."""
-    head = {id(parameter) for parameter in head_parameters(model)}
-    stopped = [p for p in model.parameters() if p.requires_grad and id(p) not in head]
-    for parameter in stopped:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in stopped:
-            parameter.requires_grad_(True)

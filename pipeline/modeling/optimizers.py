@@ -1,6 +1,6 @@
-"""Optimizers by name, one rate for all parameter groups."""
+"""Optimizers by name; every parameter group follows one rate, times a factor of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,28 +20,27 @@ class MuonWithSgd(Optimizer):
 
     Muon (Jordan et al. 2024) orthogonalises the momentum of matrices; torch's takes 2-D parameters
     only. A kernel (C_out, C_in, H, W) is presented as the matrix (C_out, H W C_in) that shares its
-    memory. Both inner optimizers are stepped at the `lr` of this one's groups.
+    memory. Each group of this one has an inner optimizer that is stepped at the group's `lr`.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], *, lr: float, weight_decay: float) -> None:
-        # A depthwise kernel is no matrix: each row belongs to a channel of its own.
-        kernels = [p for p in parameters if p.ndim == 4 and p.shape[1] > 1]
-        rest = [p for p in parameters if p.ndim != 4 or p.shape[1] == 1]
-        groups = [
-            {"params": kernels, "rate_factor": 1.0},
-            {"params": rest, "rate_factor": MUON_REST_FACTOR},
-        ]
-        super().__init__([g for g in groups if g["params"]], {"lr": lr})
-        self._matrices = [(p, nn.Parameter(_as_matrix(p.data))) for p in kernels]
+    def __init__(self, parameters: Iterable[Any], *, lr: float, weight_decay: float) -> None:
+        """Take parameters, or groups of them as torch's optimizers do."""
+        items = list(parameters)
+        groups = [item if isinstance(item, dict) else {"params": [item]} for item in items]
+        if not any(isinstance(item, dict) for item in items):
+            groups = [{"params": items}]
+        super().__init__([part for group in groups for part in _divided(group)], {"lr": lr})
+        self._matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
+        self._inner: list[Optimizer] = []
+        for group in self.param_groups:
+            if group["rate_factor"] == 1:
+                matrices = [nn.Parameter(_as_matrix(p.data)) for p in group["params"]]
+                self._matrices += zip(group["params"], matrices, strict=True)
+                self._inner.append(Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
+            else:
+                self._inner.append(_sgd(group["params"], lr=lr, weight_decay=weight_decay))
         if any(kernel.data_ptr() != matrix.data_ptr() for kernel, matrix in self._matrices):
             raise ValueError("Muon needs the model in channels_last memory format")
-        self._inner: list[Optimizer] = []
-        if kernels:
-            matrices = [matrix for _, matrix in self._matrices]
-            self._inner.append(Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
-        if rest:
-            sgd = SGD(rest, lr=lr, weight_decay=weight_decay, momentum=MOMENTUM, nesterov=True)
-            self._inner.append(sgd)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -68,20 +67,54 @@ def default_lr(name: str, *, pretrained: bool) -> float:
     return DEFAULT_LR[name] * (PRETRAINED_FACTOR if pretrained else 1)
 
 
-def build_optimizer(name: str, model: nn.Module, *, lr: float, weight_decay: float) -> Optimizer:
-    """Return an optimizer over the model's trainable parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(
+    name: str,
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    groups: Sequence[Sequence[nn.Parameter]] | None = None,
+    lr_factors: Sequence[float] = (1.0,),
+) -> Optimizer:
+    """Return an optimizer over the model's trainable parameters.
+
+    Args:
+        name: `muon`, `sgd` or `adamw`.
+        model: the network.
+        lr: the rate of a group whose factor is 1.
+        weight_decay: of all parameters.
+        groups: parameters that share a factor; None is one group of all.
+        lr_factors: one for each group (discriminative rates: Howard & Ruder 2018, section 3.2).
+    """
+    trained = [
+        {"params": [p for p in group if p.requires_grad], "lr": lr * factor, "lr_factor": factor}
+        for group, factor in zip(groups or [list(model.parameters())], lr_factors, strict=True)
+    ]
+    filled = [group for group in trained if group["params"]]
     if name == "muon":
-        return MuonWithSgd(parameters, lr=lr, weight_decay=weight_decay)
+        return MuonWithSgd(filled, lr=lr, weight_decay=weight_decay)
     if name == "adamw":
-        return AdamW(parameters, lr=lr, weight_decay=weight_decay)
-    return SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=MOMENTUM, nesterov=True)
+        return AdamW(filled, lr=lr, weight_decay=weight_decay)
+    return _sgd(filled, lr=lr, weight_decay=weight_decay)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the rate of every parameter group."""
+    """Set the rate of every parameter group to `lr` times the group's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_factor", 1.0)
+
+
+def _sgd(parameters: Any, *, lr: float, weight_decay: float) -> Optimizer:
+    return SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=MOMENTUM, nesterov=True)
+
+
+def _divided(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """Divide a group into kernels, for Muon, and the rest, for SGD."""
+    # A depthwise kernel is no matrix: each row belongs to a channel of its own.
+    kernels = [p for p in group["params"] if p.ndim == 4 and p.shape[1] > 1]
+    rest = [p for p in group["params"] if p.ndim != 4 or p.shape[1] == 1]
+    parts = ((kernels, 1.0), (rest, MUON_REST_FACTOR))
+    return [{**group, "params": ps, "rate_factor": factor} for ps, factor in parts if ps]
 
 
 def _as_matrix(kernel: Tensor) -> Tensor:

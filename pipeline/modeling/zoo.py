@@ -74,9 +74,20 @@ def fit_to_data(model: Classifier, train: PackedSplit) -> None:
         model.network.fit_whitening(model.normalize(torch.from_numpy(train.pixels[index])))
 
 
+def head_of(model: Classifier) -> nn.Module:
+    """Return the layer that makes the logits."""
+    return model.network.get_submodule(_head_name(model.network))
+
+
 def head_parameters(model: Classifier) -> list[nn.Parameter]:
     """Return the parameters of the last layer."""
-    return list(model.network.get_submodule(_head_name(model.network)).parameters())
+    return list(head_of(model).parameters())
+
+
+def without_head(model: Classifier) -> dict[str, Tensor]:
+    """Return the state dict of all but the last layer."""
+    head = f"network.{_head_name(model.network)}."
+    return {name: value for name, value in model.state_dict().items() if not name.startswith(head)}
 
 
 def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:

@@ -1,22 +1,19 @@
-"""A small learnable set of packed pixels: the classes differ by where the light is."""
+"""A small learnable set of packed pixels."""
 
-import numpy as np
 import pytest
 import torch
+from modeling_sets import make_split
 
 from pipeline.modeling.device import Compute
-from pipeline.packing.packed import PackedSplit
 
 
-def make_split(n_images: int, *, size_px: int = 32, seed: int = 0) -> PackedSplit:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n_images) % 2
-    pixels = rng.integers(0, 120, (n_images, size_px, size_px, 3), dtype=np.uint8)
-    half = size_px // 2
-    for image, label in zip(pixels, labels, strict=True):
-        rows = slice(0, half) if label else slice(half, None)
-        image[rows] += 100
-    return PackedSplit(pixels, labels.astype(np.int64), tuple(f"c/{i}" for i in range(n_images)))
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread():
+    """Small tensors gain nothing from threads, which wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What is said about histories drawn up by hand."""
 
 from pipeline.core.artifacts import EpochRecord
-from pipeline.modeling.advice import advise, overfitting_epochs, rising_epochs
+from pipeline.modeling.advice import advise, climbed, overfitting_epochs, rising_epochs
 from pipeline.modeling.fit import mark_kept
 
 
@@ -63,3 +63,16 @@ def test_a_quiet_history_says_so() -> None:
 def test_the_epoch_with_the_lowest_validation_loss_is_kept_the_last_of_equals() -> None:
     records = history((1.0, 0.9), (0.8, 0.5), (0.6, 0.5), (0.4, 0.7))
     assert [record.kept for record in mark_kept(records)] == [False, False, True, False]
+
+
+def test_a_climb_is_worse_than_guessing_and_twice_the_best() -> None:
+    chance = 0.6931  # ln 2
+    assert climbed(history((0.5, 0.5), (0.3, 0.5), (0.9, 0.5)), chance=chance)
+    assert not climbed(history((0.5, 0.5), (0.1, 0.5), (0.4, 0.5)), chance=chance)  # a restart
+    assert not climbed(history((0.69, 0.5), (0.9, 0.5)), chance=chance)  # a slow start
+    assert not climbed(history((5.0, 0.5)), chance=chance)
+
+
+def test_overfitting_epochs_are_marked_in_the_history() -> None:
+    records = mark_kept(history((1.0, 0.9), (0.8, 0.5), (0.6, 0.6), (0.4, 0.7)))
+    assert [record.overfitting for record in records] == [False, False, True, True]

@@ -6,6 +6,8 @@ import torch
 from pipeline.modeling.batches import (
     Augmentation,
     augment,
+    dropout_seed,
+    epoch_order,
     images_per_epoch,
     n_batches,
     train_batches,
@@ -96,3 +98,21 @@ def test_output_has_the_size_asked_for_in_uint8():
     found = augment(pixels, FULL, size_px=16, rng=np.random.default_rng(0))
     assert found.shape == (9, 16, 16, 3)
     assert found.dtype == torch.uint8
+
+
+def test_a_later_start_gives_the_rest_of_the_same_epoch():
+    split = numbered(40)
+    whole = epoch_of(split, augmentation=FULL)
+    rest = list(
+        train_batches(split, batch_size=8, size_px=20, augmentation=FULL, seed=0, epoch=1, start=3)
+    )
+    assert len(rest) == 2
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_order_augmentation_and_dropout_draw_from_streams_of_their_own():
+    # NumPy pads a seed with zeros: (seed, epoch) and (seed, epoch, 0) would be one stream.
+    first = np.random.default_rng([5, 3, 0]).permutation(40)
+    assert not np.array_equal(epoch_order(np.zeros(40), seed=5, epoch=3), first)
+    seeds = {dropout_seed(s, e, k) for s in range(3) for e in range(3) for k in range(3)}
+    assert len(seeds) == 27

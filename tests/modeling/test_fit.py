@@ -4,26 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from modeling_sets import RECIPE, make_split
 from torch import nn
 
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.fit import Recipe, fit, fit_in_phases, weights_of
+from pipeline.modeling.fit import Fitting, fit, fit_in_phases, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
-
-RECIPE = Recipe(
-    lr=0.02,
-    epochs=2,
-    freeze_epochs=0,
-    batch_size=16,
-    seed=0,
-    optimizer="muon",
-    weight_decay=0.01,
-    warmup_fraction=0.2,
-    sizes_px=(24, 32),
-    crop_min_area=0.9,
-    flip=True,
-    label_smoothing=0.0,
-)
 
 
 def trained(train, valid, compute, **changes):
@@ -76,6 +62,74 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(train_split, valid_
         TrainingError, match=r"the (validation )?loss is (nan|inf); .*lower train\.lr"
     ):
         trained(train_split, valid_split, cpu, optimizer="sgd", lr=1000.0, epochs=8)
+
+
+def test_a_loss_that_climbs_stops_the_run_with_the_advice_of_the_lesson(
+    train_split, valid_split, cpu
+):
+    with pytest.raises(
+        TrainingError,
+        match=r"epoch 2: the training loss climbed from .* to .*; "
+        r"the learning rate is likely too high: lower train\.lr, to 10 for a start",
+    ):
+        trained(
+            train_split, valid_split, cpu, optimizer="sgd", lr=30.0, warmup_fraction=0.95, epochs=8
+        )
+
+
+def test_training_stops_after_patience_without_a_better_epoch(train_split, cpu):
+    # Validation labels that have nothing to do with the images: what is learned makes them worse.
+    valid = make_split(32, seed=1)
+    turned = dataclasses.replace(valid, labels=1 - valid.labels)
+    _, results = trained(train_split, turned, cpu, optimizer="sgd", lr=0.02, epochs=9, patience=2)
+    losses = [r.valid_loss for r in results]
+    assert len(losses) < 9
+    assert len(losses) == losses.index(min(losses)) + 1 + 2
+
+
+def test_without_patience_every_epoch_is_trained_and_the_best_weights_are_kept(train_split, cpu):
+    valid = make_split(32, seed=1)
+    turned = dataclasses.replace(valid, labels=1 - valid.labels)
+    model = build_model("compact", n_classes=2, seed=0)
+    recipe = dataclasses.replace(RECIPE, optimizer="sgd", lr=0.02, epochs=4)
+    fitting, seen = Fitting(model, train_split, turned, recipe, compute=cpu), []
+    for _ in fitting.run():
+        seen.append(weights_of(model))
+    (kept,) = [r.epoch for r in fitting.history if r.kept]
+    assert kept < 4
+    assert all(torch.equal(fitting.best[n], v) for n, v in seen[kept - 1].items())
+    assert any(r.overfitting for r in fitting.history)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(train_split, valid_split, cpu):
+    model = build_model("compact", n_classes=2, seed=0)
+    recipe = dataclasses.replace(RECIPE, epochs=1, ema_decay=0.75)
+    fitting, after = Fitting(model, train_split, valid_split, recipe, compute=cpu), []
+    list(fitting.run(lambda n: after.append(weights_of(model)) if n else None))
+    name = "network.fc.weight"
+    # torch's average begins with the weights after the first step.
+    expected = after[0][name]
+    for weights in after[1:]:
+        expected = 0.75 * expected + 0.25 * weights[name]
+    assert len(after) == 4
+    assert torch.allclose(fitting.best[name], expected, atol=1e-6)
+    assert not torch.equal(fitting.best[name], after[-1][name])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixup": 0.2, "cutmix": 1.0},
+        {"erasing": 0.3, "jitter": 0.2},
+        {"balance": "weights", "clip_norm": 1.0},
+        {"balance": "sampler", "accumulate": 2},
+        {"lr_factors": (0.3, 1.0)},
+    ],
+)
+def test_each_option_still_learns(train_split, valid_split, cpu, changes):
+    _, results = trained(train_split, valid_split, cpu, epochs=6, **changes)
+    assert results[-1].train_loss < results[0].train_loss
+    assert results[-1].valid_accuracy > 0.75  # of 32 images; chance is 0.5 with deviation 0.09
 
 
 class Constant(nn.Module):

@@ -1,6 +1,8 @@
 """The rate and the size of every step, worked by hand."""
 
 import pytest
+import torch
+from torch.optim import lr_scheduler
 
 from pipeline.modeling.schedule import Schedule, size_of_epoch
 
@@ -38,3 +40,58 @@ def test_the_rate_is_always_above_zero_and_at_most_the_peak(n_steps, warmup):
 def test_the_sizes_share_the_epochs(sizes, n_epochs, expected):
     found = [size_of_epoch(sizes, epoch=e, n_epochs=n_epochs) for e in range(1, n_epochs + 1)]
     assert found == expected
+
+
+def torch_rates(make, n_steps, lr=0.5):
+    """Return the rates of one of torch's schedulers."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(n_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.3, 0.5])
+def test_one_cycle_is_torchs(warmup):
+    schedule = Schedule(peak_lr=0.5, n_steps=20, warmup_fraction=warmup, shape="one_cycle")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=20, pct_start=warmup)
+    expected = []
+    for step in range(20):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step < 19:
+            scheduler.step()
+    assert [schedule.lr(step) for step in range(20)] == pytest.approx(expected)
+
+
+def test_cosine_without_warm_up_is_torchs():
+    schedule = Schedule(peak_lr=0.5, n_steps=15, warmup_fraction=0.0, shape="cosine")
+    expected = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=15), 15)
+    assert [schedule.lr(step) for step in range(15)] == pytest.approx(expected)
+
+
+def test_cosine_climbs_linearly_first():
+    schedule = Schedule(peak_lr=1.0, n_steps=12, warmup_fraction=0.25, shape="cosine")
+    rates = [schedule.lr(step) for step in range(12)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[7] == pytest.approx(0.5)  # the middle of the fall: from step 2 to step 12
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_sgdr_is_torchs(factor):
+    schedule = Schedule(
+        peak_lr=0.5,
+        n_steps=30,
+        warmup_fraction=0.2,
+        shape="sgdr",
+        cycle_steps=4,
+        cycle_factor=factor,
+    )
+    expected = torch_rates(
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=4, T_mult=factor), 30
+    )
+    assert [schedule.lr(step) for step in range(30)] == pytest.approx(expected)

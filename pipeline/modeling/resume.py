@@ -1,0 +1,232 @@
+"""Checkpoints from which a killed training goes on; they lie outside DVC's outs, in `.ckpt/`.
+
+DVC removes outs before a stage runs, and an out that persists would outlive a change of parameters
+and switch off the run cache. So a training keeps its checkpoints in a folder named by everything
+that its result depends on, and removes it when it is done.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.core.atomic import sha256_file, write_bytes
+from pipeline.core.errors import ArtifactError, TrainingError
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Checkpoints of one training: if the newest was torn by a power cut, the one before is whole."""
+OTHERS_KEPT = 4
+"""Folders of trainings that were killed and never went on; older ones are removed."""
+LOCK_PATIENCE_S = 5.0  # a killed process may take a moment to be gone
+NAME = re.compile(r"(?P<label>[0-9]+-[0-9]+)-(?P<sha256>[0-9a-f]{64})\.pt")
+
+
+class Checkpoints:
+    """The checkpoints in one folder, each named by its place in the training and its sha256.
+
+    The checksum is in the name, so that one rename brings both; a checkpoint is never without it.
+    """
+
+    def __init__(self, folder: Path, *, kept: int = KEPT) -> None:
+        self.folder, self._kept = folder, kept
+
+    def save(self, state: dict[str, Any], *, epoch: int, step: int) -> None:
+        """Write a checkpoint, whole or not at all; then remove all but the newest.
+
+        Raises:
+            ArtifactError: it cannot be written; the older ones are still there.
+        """
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        digest = hashlib.sha256(content).hexdigest()
+        write_bytes(self.folder / f"{epoch:06d}-{step:09d}-{digest}.pt", content)
+        for path in self._found()[self._kept :]:
+            path.unlink(missing_ok=True)
+
+    def load(self, *, device: torch.device) -> dict[str, Any] | None:
+        """Return the newest checkpoint that is whole; None if there is none.
+
+        A damaged one costs a line of warning and is removed.
+        """
+        for path in self._found():
+            try:
+                return self._read(path, device)
+            except ArtifactError as error:
+                log.warning("%s; it is left out and the one before is used", error)
+                path.unlink(missing_ok=True)
+        return None
+
+    def clear(self) -> None:
+        """Remove every checkpoint."""
+        for path in self._found():
+            path.unlink(missing_ok=True)
+
+    def _found(self) -> list[Path]:
+        """Return the checkpoints, newest first."""
+        paths = self.folder.glob("*.pt") if self.folder.is_dir() else ()
+        return sorted((p for p in paths if NAME.fullmatch(p.name)), reverse=True)
+
+    def _read(self, path: Path, device: torch.device) -> dict[str, Any]:
+        match = NAME.fullmatch(path.name)
+        assert match is not None
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+        if hashlib.sha256(content).hexdigest() != match["sha256"]:
+            raise ArtifactError(f"{path}: damaged, its sha256 is another than its name says")
+        try:
+            state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        except Exception as error:  # the restricted unpickler raises many types
+            raise ArtifactError(f"{path}: not a checkpoint ({type(error).__name__})") from error
+        if not isinstance(state, dict):
+            raise ArtifactError(f"{path}: not a checkpoint")
+        return state
+
+
+def checkpoint_root(root: Path) -> Path:
+    """Return where checkpoints lie: in the repository that a queued experiment came from.
+
+    DVC runs a queued experiment in a copy of the repository, which is gone when it was killed.
+    """
+    return Path(os.environ.get("DVC_ROOT") or root) / ".ckpt"
+
+
+def fingerprint(
+    *, settings: dict[str, Any], data: Sequence[Path], code: Sequence[Path], start: Any
+) -> str:
+    """Return the name of a training: a sha256 of all that its result depends on.
+
+    Args:
+        settings: parameters, device, threads; anything that JSON can hold.
+        data: files that are read, hashed whole: at 1 GB/s and more that is a small part of one
+            epoch, while size and date would take a changed file for the same.
+        code: Python files.
+        start: state dict of the model before the first step; it stands for the file or the
+            download that the weights came from.
+    """
+    parts = {
+        "settings": settings,
+        "data": [sha256_file(path) for path in data],
+        "code": [sha256_file(path) for path in code],
+        "start": _tensors_sha256(start),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def held(folder: Path, *, owner: str) -> Iterator[Path]:
+    """Keep a folder for this process alone; the system lets it go when the process ends.
+
+    Args:
+        folder: made if it is not there.
+        owner: who may hold it, for the message.
+
+    Raises:
+        TrainingError: another process holds it for longer than it takes to end.
+    """
+    descriptor = _locked(folder, owner)
+    try:
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a held folder and those above it that are empty now, up to `.ckpt`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # not empty: of another training
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
+
+
+def remove_others(folder: Path, *, kept: int = OTHERS_KEPT) -> None:
+    """Remove the siblings of `folder` that nobody holds, all but the `kept` newest."""
+    others = [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
+    for other in sorted(others, key=_modified, reverse=True)[kept:]:
+        with suppress(OSError):
+            descriptor = os.open(other, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(other, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+def _locked(folder: Path, owner: str) -> int:
+    """Return a descriptor of the folder that holds its lock."""
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another training was done that moment, and removed it
+            continue
+        except OSError as error:
+            raise ArtifactError(f"{folder}: cannot be used: {error.strerror or error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > deadline:
+                raise TrainingError(_in_use(folder, owner)) from None
+            time.sleep(0.1)
+            continue
+        except OSError:  # a file system without locks
+            return descriptor
+        with suppress(OSError):
+            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # it was removed before it was locked
+
+
+def _in_use(folder: Path, owner: str) -> str:
+    pid = _holder(folder)
+    if pid is None:
+        return f"{folder}: {owner} is using it; wait until it is done"
+    return (
+        f"{folder}: {owner}, process {pid}, is using it; wait until it is done, or run: "
+        f"kill {pid} (it saves its state, and the next run continues)"
+    )
+
+
+def _holder(folder: Path) -> int | None:
+    """Return the process that holds the lock, where the system says so (Linux)."""
+    with suppress(OSError, ValueError, IndexError):
+        inode = str(folder.stat().st_ino)
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
+                return int(words[4]) or None
+    return None
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _tensors_sha256(state: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy().data if values.numel() else b"")
+    return digest.hexdigest()

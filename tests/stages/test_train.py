@@ -1,0 +1,142 @@
+"""The train stage as a whole: what it leaves, and what it never overwrites."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jpegs import archive_of, jpeg, sample
+
+from pipeline.core.artifacts import EpochRecord, Suggestion, read_records, write_suggestion
+from pipeline.core.errors import TrainingError
+from pipeline.core.layout import Layout
+from pipeline.core.params import load_params
+from pipeline.imaging.spec import PreprocessSpec
+from pipeline.modeling.checkpoint import load_checkpoint
+from pipeline.packing.packed import write_packed
+from stages.train import CODE, run
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def params():
+    """The repository's parameters, small and in one thread."""
+    params = load_params(REPOSITORY / "params.yaml")
+    train = replace(params.train, epochs=2, batch_size=8, sizes_px=(24,), lr=0.01)
+    return replace(
+        params, train=train, runtime=replace(params.runtime, workers=1, threads=1, device="cpu")
+    )
+
+
+def lay_out(root: Path, mode: str = "array") -> Layout:
+    """Pack drawn images of two classes and write a suggestion."""
+    layout = Layout(root)
+    names = [f"{label}/{k:02d}.jpg" for label in ("cat", "dog") for k in range(20)]
+    contents = {name: jpeg(k) for k, name in enumerate(names)}
+    splits = ("train", "train", "train", "valid")
+    write_packed(
+        layout.packed,
+        archive_path=archive_of(root / "data/raw.zip", contents),
+        samples=[sample(path, contents[path], splits[k % 4]) for k, path in enumerate(names)],
+        spec=PreprocessSpec(size_px=24),
+        mode=mode,
+        workers=1,
+    )
+    write_suggestion(layout.suggestion, Suggestion(lr=0.02, status="ok"))
+    return layout
+
+
+def changed(params, **train):
+    return replace(params, train=replace(params.train, **train))
+
+
+def test_model_history_and_metrics_are_left_and_nothing_else(params, tmp_path):
+    layout = lay_out(tmp_path)
+    run(params, layout)
+    history = read_records(layout.history, EpochRecord, stage="train")
+    metrics = json.loads(layout.train_metrics.read_text())
+    (kept,) = [record for record in history if record.kept]
+    assert len(history) == metrics["epochs"] == 2
+    assert metrics["kept_epoch"] == kept.epoch
+    assert metrics["threads"] == 1
+    assert load_checkpoint(layout.model)[1].classes == ("cat", "dog")
+    assert not (tmp_path / ".ckpt").exists()
+
+
+@pytest.mark.parametrize("lr", [1000.0, 30.0])
+def test_a_training_that_explodes_leaves_a_good_model_alone(params, tmp_path, lr):
+    layout = lay_out(tmp_path)
+    run(params, layout)
+    good = layout.model.read_bytes()
+    with pytest.raises(
+        TrainingError, match=r"the learning rate is likely too high: lower train\.lr"
+    ):
+        run(changed(params, lr=lr, optimizer="sgd", epochs=8), layout)
+    assert layout.model.read_bytes() == good
+    assert load_checkpoint(layout.model)
+    assert not (tmp_path / ".ckpt").exists()
+
+
+def test_history_and_metrics_are_written_at_each_epoch(params, tmp_path, monkeypatch):
+    layout = lay_out(tmp_path)
+    seen = []
+    monkeypatch.setattr(
+        "stages.train.in_words",
+        lambda record: seen.append(
+            (
+                len(read_records(layout.history, EpochRecord, stage="train")),
+                json.loads(layout.train_metrics.read_text())["epochs"],
+            )
+        ),
+    )
+    run(params, layout)
+    assert seen == [(1, 1), (2, 2)]
+
+
+def test_the_head_is_trained_on_features_that_are_kept_for_the_next_training(
+    params, tmp_path, caplog
+):
+    layout = lay_out(tmp_path)
+    caplog.set_level("INFO")
+    fine = changed(params, freeze_epochs=2, epochs=1, precompute=True, lr_factors=(0.1, 1.0))
+    run(fine, layout)
+    assert "were computed before" not in caplog.text
+    assert len(list(tmp_path.glob(".ckpt/features/*/*.pt"))) == 1
+    assert not (tmp_path / ".ckpt/train").exists()
+    run(changed(fine, lr=0.02), layout)  # another rate, the same features
+    assert "were computed before" in caplog.text
+    assert len(read_records(layout.history, EpochRecord, stage="train")) == 3
+
+
+def results(layout):
+    return layout.model.read_bytes(), layout.history.read_bytes(), layout.train_metrics.read_bytes()
+
+
+@pytest.mark.slow
+def test_two_runs_and_0_1_or_4_decoding_processes_give_the_same_bytes(params, tmp_path):
+    found = []
+    for name, mode, workers in (
+        ("a", "array", 1),
+        ("b", "array", 1),
+        ("c", "stream", 1),
+        ("d", "stream", 4),
+    ):
+        layout = lay_out(tmp_path / name, mode)
+        run(replace(params, runtime=replace(params.runtime, workers=workers)), layout)
+        found.append(results(layout))
+    assert found[1:] == found[:-1]
+
+
+def test_the_fingerprint_covers_the_code_that_dvc_yaml_lists():
+    deps = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["train"]["deps"]
+    assert {f"pipeline/{name}" for name in CODE} == {d for d in deps if d.startswith("pipeline/")}
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
