@@ -2,8 +2,8 @@
 
     python -m benchmarks.fit --seeds 3
 
-Everything else is the recipe of params.yaml; a quarter of the images is for validation. The learning
-rate is given, so that the fits differ in nothing else.
+Everything else is the recipe of params.yaml, a quarter of the images is for validation, and the
+learning rate is found once, so that the fits differ in nothing else.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python -m benchmarks.memory --images 1500
 
 One set is drawn, of which the smaller ones are every fourth and every sixteenth image. Memory is
-summed over the process tree, sampled from /proc: PSS, in which pages that several processes share count once,
-and of it what is no file. The pages of mapped files (the packed array, the archive) can be dropped
-at any time. The highest RSS of any one process comes from getrusage.
+summed over the process tree, sampled from /proc: PSS, in which pages that several processes share
+count once, and of it what is no file. The pages of mapped files (the packed array, the archive) can
+be dropped at any time. The highest RSS of any one process is its VmHWM.
 """
 
 import argparse

@@ -29,7 +29,7 @@ CHUNKS_AHEAD = 4
 PATIENCE_S = 30.0
 """The largest image of the gate takes about a second; the rest is for a busy machine."""
 STARTING_S = 120.0
-"""Python and its imports take a quarter of a second; the rest is for a cold or very busy machine."""
+"""Python and its imports take a quarter of a second; the rest is for a cold or busy machine."""
 MAX_LOST = 100
 TRIES = 2
 """One more in a fresh process: it may have been killed for what another process did."""

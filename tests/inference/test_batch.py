@@ -109,9 +109,9 @@ def test_a_model_that_changes_meanwhile_is_not_mixed_in(model_path: Path, draw: 
 def test_a_label_below_the_models_threshold_is_unsure(model_path: Path, draw: Draw) -> None:
     classifier = OnnxClassifier(model_path, device="cpu")
     contents = [("sure", draw((96, 0, 0))), ("unsure", draw((0, 0, 0))), ("bad", b"")]
-    classifier.threshold = 0.9  # type: ignore[attr-defined]  # e^3 / (e^3 + 2) = 0.909 and 1 / 3
+    classifier.spec = replace(classifier.spec, threshold=0.9)  # e^3 / (e^3 + 2) = 0.909 and 1 / 3
     assert [r.unsure for r in classify_contents(classifier, contents)] == [False, True, False]
-    classifier.threshold = None  # type: ignore[attr-defined]
+    classifier.spec = replace(classifier.spec, threshold=None)
     sure, unsure, bad = classify_contents(classifier, contents)
     assert not any((sure.unsure, unsure.unsure, bad.unsure))
     assert sure == replace(sure, reason="", probs=(0.045279, 0.045279, 0.909443))
