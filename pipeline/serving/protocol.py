@@ -7,7 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from pipeline.serving.limits import Limits
 
-LAST_CALL_S = 0.5
+LAST_CALL_S = 2.0
+"""What a connection without a request has to send one in, once the server leaves."""
 CROWD = 1.2
 """How far beyond the limit connections are still told that there are too many."""
 

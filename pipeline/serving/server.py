@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 1.0
 """How long a leaving server still takes requests, so that those who balance load can notice."""
+HANDOVER_S = 0.02
+"""For the event loop to let go of the listening sockets."""
 GRACE_S = 8
 """How long the last requests have after that."""
 
@@ -71,13 +73,23 @@ class LeavingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in those who knock, close the door, then let everybody finish.
 
-        The system resets connections that it has made but nobody has accepted.
+        The system resets connections that it has made but nobody has accepted. So a copy of each
+        listening socket stays open until the event loop has let go of its own, and is closed in
+        the moment in which nobody is left to accept.
         """
         if self._watch is not None:
             self._watch.stop()
-        knocking = [found for listener in sockets or () for found in _accept_all(listener)]
+        doors = [listener.dup() for listener in sockets or ()]
         for server in self.servers:
             server.close()
+        await asyncio.sleep(HANDOVER_S)
+        for listener in sockets or ():
+            listener.close()
+        knocking: list[socket.socket] = []
+        for door in doors:
+            door.setblocking(False)
+            knocking += _accept_all(door)
+            door.close()
         loop = asyncio.get_running_loop()
         for connection in knocking:
             await loop.connect_accepted_socket(self._protocol, connection)
