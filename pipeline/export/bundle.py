@@ -73,6 +73,7 @@ def write_bundle(bundle: Bundle, layout: Layout, *, n_golden: int) -> None:
         model=bundle.proved.content,
         preprocess=bundle.preprocess.content,
         int8=bundle.int8.content,
+        golden=layout.golden,
     )
     write_json(layout.export_metrics, metrics)
 

@@ -2,6 +2,7 @@
 
     preprocess/1/model.onnx      images of one size to pixels
     classifier/1/model.onnx      pixels to probabilities, batched across requests
+    classifier/1/golden/         what our server replays before it takes a version
     classifier_int8/1/model.onnx the same in 8 bits, where that passed its gate
     pipeline/1/                  both in a row: a Triton ensemble, without a file of its own
 
@@ -16,6 +17,7 @@ from onnx import TensorProto
 from pipeline.core.atomic import replacing_folder, write_bytes, write_sha256, write_text
 from pipeline.export.preprocess_graph import IMAGE, PIXELS
 from pipeline.inference.classifier import INPUT, OUTPUT
+from pipeline.inference.golden import FOLDER
 
 MODEL_NAME, INT8_NAME = "classifier", "classifier_int8"
 PREPROCESS_NAME, ENSEMBLE_NAME = "preprocess", "pipeline"
@@ -49,7 +51,12 @@ ensemble_scheduling {{
 
 
 def write_repository(
-    folder: Path, *, model: bytes, preprocess: bytes, int8: bytes | None = None
+    folder: Path,
+    *,
+    model: bytes,
+    preprocess: bytes,
+    int8: bytes | None = None,
+    golden: Path | None = None,
 ) -> None:
     """Write the models into `folder`, which is replaced as a whole.
 
@@ -58,6 +65,7 @@ def write_repository(
         model: the classifier's file.
         preprocess: the file of the preprocessing.
         int8: the quantised classifier's file, if there is one.
+        golden: the folder of golden files, which goes along with every version of a classifier.
     """
     classifiers = {MODEL_NAME: model, **({INT8_NAME: int8} if int8 is not None else {})}
     with replacing_folder(folder) as temporary:
@@ -66,6 +74,8 @@ def write_repository(
             write_text(temporary / name / "config.pbtxt", _config(name, content) + extra)
             write_bytes(temporary / name / VERSION / "model.onnx", content)
             write_sha256(temporary / name / VERSION / "model.onnx")
+            for file in sorted(golden.iterdir()) if golden and name in classifiers else ():
+                write_bytes(temporary / name / VERSION / FOLDER / file.name, file.read_bytes())
         write_text(temporary / ENSEMBLE_NAME / "config.pbtxt", _ensemble(model, preprocess))
         # A version is a folder, and neither Git nor DVC keeps an empty one.
         write_text(

@@ -1,6 +1,7 @@
 """One version of a model, checked before anybody is answered by it."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import ArtifactError
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.classifier import INPUT, OUTPUT, SPEC_KEY, OnnxClassifier, Probs
+from pipeline.inference.classifier import OUTPUT, SPEC_KEY, OnnxClassifier, Probs
+from pipeline.inference.golden import FOLDER, INDEX, require_verified, verify_classifier
 from pipeline.serving.versions import Version
+
+log = logging.getLogger(__name__)
 
 Cams = NDArray[np.float32]
 
@@ -58,7 +62,7 @@ class Model:
 
         A call of its own: most requests do not ask, and need not pay.
         """
-        (cams,) = _session(self.classifier).run([CAM], {INPUT: pixels[None]})
+        (cams,) = self.classifier.run(pixels[None], [CAM])
         return np.asarray(cams[0], dtype=np.float32)
 
     def card(self) -> dict[str, Any]:
@@ -91,8 +95,7 @@ def load(version: Version, *, device: str) -> Model:
         InstallationError: `cuda` was asked for and cannot be had.
     """
     classifier = OnnxClassifier(version.path, device=device)
-    session = _session(classifier)
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    metadata = dict(classifier.metadata)
     spec = metadata.pop(SPEC_KEY)
     model = Model(
         name=version.name,
@@ -101,14 +104,11 @@ def load(version: Version, *, device: str) -> Model:
         classifier=classifier,
         metadata=metadata,
         threshold=_threshold(metadata, spec, version.path),
-        has_cam=any(output.name == CAM for output in session.get_outputs()),
+        has_cam=CAM in classifier.outputs,
     )
     _check_batches(model, version.path)
+    _replay_golden(model, version.path)
     return model
-
-
-def _session(classifier: OnnxClassifier) -> Any:
-    return classifier._session  # the one place that looks behind the classifier
 
 
 def _threshold(metadata: dict[str, str], spec: str, path: Path) -> float | None:
@@ -137,3 +137,14 @@ def _check_batches(model: Model, path: Path) -> None:
     cam = model.cam(ramp)
     if cam.ndim != 3 or len(cam) != len(model.classes) or not np.isfinite(cam).all():
         raise ArtifactError(f"{path}: `{CAM}` has shape {cam.shape}, expected (K, h, w) numbers")
+
+
+def _replay_golden(model: Model, path: Path) -> None:
+    """Check the answers to the golden files that lie beside the model, if there are any."""
+    folder = path.parent / FOLDER
+    if not (folder / INDEX).is_file():
+        log.info("%s: no golden files beside it; checked without them", path)
+        return
+    verification = verify_classifier(model.classifier, folder)
+    require_verified(verification, where=str(path))
+    log.info("%s: %d golden images agree", path, verification.n)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.core.atomic import sha256_path
 from pipeline.core.errors import ArtifactError
+from pipeline.inference.golden import FOLDER, INDEX
 
 FILE = "model.onnx"
 DEFAULT_NAME = "classifier"
@@ -24,7 +25,7 @@ class Version:
     number: str
     path: Path
     stamp: Stamp
-    """Tells whether the file or its checksum has been replaced."""
+    """Tells whether the file, its checksum or its golden files have been replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Place:
 
 
 def _version(name: str, number: str, path: Path) -> Version:
-    stamp = tuple(_stamp(file) for file in (path, sha256_path(path)))
+    files = (path, sha256_path(path), path.parent / FOLDER / INDEX)
+    stamp = tuple(_stamp(file) for file in files)
     return Version(name=name, number=number, path=path, stamp=stamp)
 
 

@@ -1,5 +1,6 @@
 """A new version takes over without a lost request; a bad one never does."""
 
+import io
 import shutil
 import signal
 import threading
@@ -15,7 +16,10 @@ import onnx
 import pytest
 from colour import colour_model
 from onnx import numpy_helper
+from PIL import Image
 from serving.models import full_model, put
+
+from pipeline.inference.golden import write_golden
 
 pytestmark = pytest.mark.slow
 
@@ -130,12 +134,27 @@ def depends_on_its_batch(path: Path) -> None:
     put(path, model)
 
 
+def answers_other_than_the_golden_ones(path: Path) -> None:
+    put(path, full_model())
+    image = io.BytesIO()
+    Image.new("RGB", (16, 16), (96, 0, 0)).save(image, "PNG")
+    write_golden(
+        path.parent / "golden",
+        classes=("blue", "green", "red"),
+        paths=["red/1.png"],
+        contents=[image.getvalue()],
+        probs=np.full((1, 3), 1 / 3),
+        tolerance={"fp32": 1e-4},
+    )
+
+
 BAD = (
     (broken_checksum, "the file is damaged"),
     (no_checksum, "sha256: not found"),
     (not_a_model, "expected probabilities"),
     (not_finite, "not finite"),
     (no_threshold, "threshold is"),
+    (answers_other_than_the_golden_ones, "1 of 1 golden images differ"),
     (depends_on_its_batch, "depend on the others"),
 )
 
