@@ -3,12 +3,13 @@
     python -m benchmarks.batch_prediction --model models/model.onnx --source ARCHIVE.zip
     python -m benchmarks.batch_prediction --model models/model.onnx --memory
 
-The limit is what any program has to do that uses the same decoder and the same session: as many
-processes, each reading, decoding, scaling and classifying its share of the archive in batches of
-the same size. It writes nothing, keeps no order and stops at nothing. Both are whole commands, with
-the time that they take to start; they take turns in every round. CPU time tells more than the wall
-clock where other programs run. Without --source the images are
-drawn. --memory classifies a folder of files and a zip archive at 1, 4 and 16 times as many images.
+The limit, `benchmarks.bare_loop`, is what any program has to do that uses the same decoder and the
+same session: as many processes, each reading, decoding, scaling and classifying its share of the
+archive in batches of the same size. It writes nothing, keeps no order and stops at nothing. Both
+are whole commands, with the time that they take to start; they take turns in every round. CPU time
+tells more than the wall clock where other programs run. Without --source the images are drawn.
+
+--memory classifies a folder of files and a zip archive at 1, 4 and 16 times as many images.
 """
 
 import argparse
@@ -19,15 +20,11 @@ import sys
 import tempfile
 import time
 import zipfile
-from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.bare_loop import members
 from benchmarks.memory import MB, Sampler
-from pipeline.core.errors import ImageError
 from pipeline.core.process import available_cores
-from pipeline.inference.classifier import OnnxClassifier
 from pipeline.sources.synthetic import synthetic_images
 
 TIMES = (1, 4, 16)
@@ -42,11 +39,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
-    parser.add_argument("--limit", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.limit:
-        _limit(arguments)
-        return
     with tempfile.TemporaryDirectory() as folder:
         if arguments.memory:
             _print_memory(arguments, Path(folder))
@@ -66,10 +59,10 @@ def _drawn(path: Path, n_images: int, *, times: int) -> Path:
 
 def _print_speed(arguments: argparse.Namespace, source: Path, out: Path) -> None:
     with zipfile.ZipFile(source) as archive:
-        n_images = len(_members(archive))
+        n_images = len(members(archive))
     print(f"{n_images} images, {arguments.workers} processes, batches of {arguments.batch_size}")
     options = ["--batch-size", str(arguments.batch_size), "--workers", str(arguments.workers)]
-    limit = [sys.executable, "-m", "benchmarks.batch_prediction", "--limit", *options]
+    limit = [sys.executable, "-m", "benchmarks.bare_loop", *options]
     limit += ["--model", str(arguments.model), "--source", str(source)]
     command = [sys.executable, "-m", "pipeline.inference", str(arguments.model), str(source)]
     command += ["--out", str(out), "--device", "cpu", *options]
@@ -101,40 +94,6 @@ def _seconds(words: list[str]) -> tuple[float, float]:
 def _spread(values: list[float]) -> str:
     middle = statistics.median(values)
     return f"{middle:8.1f}  ({min(values):.1f} to {max(values):.1f}, n = {len(values)})"
-
-
-def _limit(arguments: argparse.Namespace) -> None:
-    """Run the bare loop in as many processes."""
-    context = get_context("spawn")
-    shares = [
-        context.Process(target=_loop, args=(arguments, share, arguments.workers))
-        for share in range(arguments.workers)
-    ]
-    for process in shares:
-        process.start()
-    for process in shares:
-        process.join()
-        assert process.exitcode == 0
-
-
-def _loop(arguments: argparse.Namespace, share: int, of: int) -> None:
-    classifier = OnnxClassifier(arguments.model, device="cpu")
-    batch = []
-    with zipfile.ZipFile(arguments.source) as archive:
-        for name in _members(archive)[share::of]:
-            try:
-                batch.append(classifier.pixels(archive.read(name)))
-            except (ImageError, zipfile.BadZipFile):
-                continue
-            if len(batch) == arguments.batch_size:
-                classifier.predict(np.stack(batch))
-                batch.clear()
-    if batch:
-        classifier.predict(np.stack(batch))
-
-
-def _members(archive: zipfile.ZipFile) -> list[str]:
-    return [name for name in archive.namelist() if not name.endswith(("/", ".txt", ".db"))]
 
 
 def _print_memory(arguments: argparse.Namespace, folder: Path) -> None:
