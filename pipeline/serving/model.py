@@ -143,7 +143,7 @@ def _replay_golden(model: Model, path: Path) -> None:
     """Check the answers to the golden files that lie beside the model, if there are any."""
     folder = path.parent / FOLDER
     if not (folder / INDEX).is_file():
-        log.info("%s: no golden files beside it; checked without them", path)
+        log.debug("%s: no golden files beside it; checked without them", path)
         return
     verification = verify_classifier(model.classifier, folder)
     require_verified(verification, where=str(path))
