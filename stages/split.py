@@ -7,7 +7,7 @@ Params  split
 
 import logging
 
-from pipeline.core.archive import RawArchive
+from pipeline.core.archive import read_members
 from pipeline.core.artifacts import Rejected, Sample, remove_artifact, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.layout import Layout
@@ -40,8 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def run(params: Params, layout: Layout) -> None:
-    with RawArchive(layout.raw_archive) as archive:
-        members = archive.members
+    members = read_members(layout.raw_archive)
     corrections = read_corrections(layout.corrections, members)
     metadata = read_metadata(layout.metadata, members)
     workers = params.runtime.workers or available_cores()
@@ -52,6 +51,7 @@ def run(params: Params, layout: Layout) -> None:
     with Progress("compare", total=None, unit="pairs") as progress:
         pairs = find_pairs(
             scanned,
+            places={member.path: member.place for member in members},
             archive_path=layout.raw_archive,
             workers=workers,
             on_progress=progress.advance,

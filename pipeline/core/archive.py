@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +22,6 @@ FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One image of the archive, without its bytes."""
-
-    path: str
-    source: str
-    size_bytes: int
-
-    @property
-    def label(self) -> str:
-        """The class folder."""
-        return self.path.partition("/")[0]
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a member's bytes lie: enough to read them without the index of the archive."""
 
@@ -42,6 +29,28 @@ class Place:
     offset: int
     """Of its local header, in the file."""
     size_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image of the archive, without its bytes."""
+
+    path: str
+    source: str
+    size_bytes: int
+    offset: int = 0
+    crc32: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where its bytes lie."""
+        return Place(self.path, self.offset, self.size_bytes, self.crc32)
+
+    @property
+    def label(self) -> str:
+        """The class folder."""
+        return self.path.partition("/")[0]
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, str, bytes]]) -> int:
@@ -81,9 +90,18 @@ class RawArchive:
             raise ArtifactError(f"{path}: {error}; run: dvc repro download") from error
         self.members = tuple(
             # Names that are not UTF-8 become readable text here: they go into CSV files.
-            Member(i.filename, i.comment.decode("utf-8", "backslashreplace"), i.file_size)
+            Member(
+                i.filename,
+                i.comment.decode("utf-8", "backslashreplace"),
+                i.file_size,
+                i.header_offset,
+                i.CRC,
+            )
             for i in self._zip.infolist()
         )
+        packed = (i for i in self._zip.infolist() if i.compress_type != zipfile.ZIP_STORED)
+        if info := next(packed, None):
+            raise ArtifactError(f"{path}: {info.filename}: compressed; run: dvc repro download")
 
     def read(self, path: str) -> bytes:
         """Return one member's bytes, checked against its CRC."""
@@ -102,9 +120,7 @@ class RawArchive:
             raise ArtifactError(
                 f"{self._path}: {path}: not in the archive; run: dvc repro split"
             ) from error
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ArtifactError(f"{self._path}: {path}: compressed; run: dvc repro download")
-        return Place(path, info.header_offset, info.file_size)
+        return Place(path, info.header_offset, info.file_size, info.CRC)
 
     def close(self) -> None:
         """Close the file."""
@@ -122,16 +138,26 @@ class RawArchive:
         self.close()
 
 
+def read_members(path: Path) -> tuple[Member, ...]:
+    """Return the members of data/raw.zip, and keep nothing else of its index.
+
+    Raises:
+        ArtifactError: the file is missing or is not the archive that download wrote.
+    """
+    with RawArchive(path) as archive:
+        return archive.members
+
+
 _LOCAL_HEADER = struct.Struct("<26xHH")  # sizes of the name and the extra field, which follow it
 
 
 def read_place(archive_path: Path, place: Place) -> bytes:
-    """Return the bytes at `place`; not checked against the CRC, so have a sha256 to check.
+    """Return the bytes at `place`, checked against their CRC.
 
     It opens the file each time and keeps nothing: a process of 20,000 reads needs no index.
 
     Raises:
-        ArtifactError: the archive cannot be read, or ends too early.
+        ArtifactError: the archive cannot be read, ends too early or is damaged.
     """
     try:
         descriptor = os.open(archive_path, os.O_RDONLY)
@@ -141,10 +167,14 @@ def read_place(archive_path: Path, place: Place) -> bytes:
             content = os.pread(descriptor, place.size_bytes, start)
         finally:
             os.close(descriptor)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{archive_path}: not found; run: dvc repro download") from error
     except (OSError, struct.error) as error:
         raise ArtifactError(
             f"{archive_path}: {place.path}: {error}; run: dvc repro download"
         ) from error
     if len(content) != place.size_bytes:
         raise ArtifactError(f"{archive_path}: {place.path}: cut short; run: dvc repro download")
+    if zlib.crc32(content) != place.crc32:
+        raise ArtifactError(f"{archive_path}: {place.path}: damaged; run: dvc repro download")
     return content

@@ -6,16 +6,17 @@ numbers.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, combinations, pairwise, tee
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.archive import RawArchive
-from pipeline.core.workers import map_archive
+from pipeline.core.archive import Place, read_place
+from pipeline.core.workers import supervised_map
 from pipeline.data.groups import Pair
 from pipeline.data.look import THUMBNAIL_SIDE_PX
 from pipeline.data.overlay import show_the_same
@@ -47,9 +48,23 @@ class Candidate:
     mirrored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a process is to look at: one image's pixels, or whether two show the same."""
+
+    places: tuple[Place, ...]
+    mirrored: bool = False
+
+    @property
+    def path(self) -> str:
+        """Names in data/raw.zip."""
+        return " and ".join(place.path for place in self.places)
+
+
 def find_pairs(
     images: Sequence[Scanned],
     *,
+    places: Mapping[str, Place],
     archive_path: Path,
     workers: int,
     on_progress: Callable[[int], None] = lambda n_pairs: None,
@@ -61,6 +76,7 @@ def find_pairs(
 
     Args:
         images: every image that can be decoded.
+        places: by path, where their bytes lie.
         archive_path: data/raw.zip.
         workers: processes; the result does not depend on their number.
         on_progress: called with the number of pairs looked at since the last call.
@@ -70,17 +86,23 @@ def find_pairs(
         first_of.setdefault(image.sha256, image)
     distinct = list(first_of.values())
     # In one go: starting processes takes longer than the few that look exactly alike.
-    tasks: Iterator[str | Candidate] = chain(_alike(distinct), _candidates(distinct))
-    tasks, asked = tee(tasks)
-    answers = map_archive(_look_again, asked, archive_path=archive_path, workers=workers, lost=_no)
+    questions: Iterator[Question] = chain(
+        (Question((places[path],)) for path in _alike(distinct)),
+        (Question((places[c.first], places[c.second]), c.mirrored) for c in _candidates(distinct)),
+    )
+    questions, asked = tee(questions)
+    work = partial(_answer, archive_path)
     first: dict[str, str] = {}
     equal, near = [], []
-    for task, answer in zip(tasks, answers, strict=True):
-        if isinstance(task, str):
-            if first.setdefault(str(answer), task) != task:
-                equal.append(Pair(first[str(answer)], task, "pixels"))
+    for question, answer in zip(
+        questions, supervised_map(work, asked, workers=workers, lost=_no), strict=True
+    ):
+        paths = [place.path for place in question.places]
+        if len(paths) == 1:
+            if first.setdefault(str(answer), paths[0]) != paths[0]:
+                equal.append(Pair(first[str(answer)], paths[0], "pixels"))
         elif answer:
-            near.append(Pair(task.first, task.second, "near"))
+            near.append(Pair(paths[0], paths[1], "near"))
         on_progress(1)
     others = {pair.second for pair in equal}  # for whom the first of them stands
     near = [pair for pair in near if others.isdisjoint((pair.first, pair.second))]
@@ -95,24 +117,21 @@ def _alike(images: Sequence[Scanned]) -> Iterator[str]:
     return (path for group in groups.values() if len(group) > 1 for path in group)
 
 
-def _look_again(archive: RawArchive, task: str | Candidate) -> str | bool:
+def _answer(archive_path: Path, question: Question) -> str | bool:
     """Return the sha256 of an image's pixels, or whether two images show the same."""
-    if isinstance(task, Candidate):
-        return _confirm(archive, task)
-    image = decode(archive.read(task))
-    return hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
-
-
-def _no(task: str | Candidate, why: str) -> str | bool:
-    """Stand in for the answer about an image that costs a process its life: like no other."""
-    return task if isinstance(task, str) else False
-
-
-def _confirm(archive: RawArchive, candidate: Candidate) -> bool:
-    first, second = (decode(archive.read(p)) for p in (candidate.first, candidate.second))
-    if not candidate.mirrored and first.size == second.size and first.tobytes() == second.tobytes():
+    images = [decode(read_place(archive_path, place)) for place in question.places]
+    if len(images) == 1:
+        (image,) = images
+        return hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
+    one, other = images
+    if not question.mirrored and one.size == other.size and one.tobytes() == other.tobytes():
         return True
-    return show_the_same(first, second, mirrored=candidate.mirrored)
+    return show_the_same(one, other, mirrored=question.mirrored)
+
+
+def _no(question: Question, why: str) -> str | bool:
+    """Stand in for the answer about an image that costs a process its life: like no other."""
+    return question.path if len(question.places) == 1 else False
 
 
 def _candidates(images: Sequence[Scanned]) -> Iterator[Candidate]:

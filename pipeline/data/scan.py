@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pipeline.core.archive import Member, RawArchive
+from pipeline.core.archive import Member, read_place
 from pipeline.core.artifacts import Rejected
 from pipeline.core.errors import ImageError
-from pipeline.core.workers import map_archive
+from pipeline.core.workers import supervised_map
 from pipeline.data.look import Look, look_at
 from pipeline.imaging import decode as gate
 
@@ -59,7 +60,7 @@ def scan_archive(
     members = sorted(members, key=lambda member: member.path)
     usable: list[Scanned] = []
     rejected: list[Rejected] = []
-    scanned = map_archive(_scan, members, archive_path=path, workers=workers, lost=_lost)
+    scanned = supervised_map(partial(_scan, path), members, workers=workers, lost=_lost)
     for image in scanned:
         if isinstance(image, Scanned):
             usable.append(image)
@@ -74,8 +75,8 @@ def _lost(member: Member, why: str) -> Scanned | Rejected:
     return Rejected(path=member.path, source=member.source, reason="decoder_failed", detail=detail)
 
 
-def _scan(archive: RawArchive, member: Member) -> Scanned | Rejected:
-    content = archive.read(member.path)
+def _scan(archive_path: Path, member: Member) -> Scanned | Rejected:
+    content = read_place(archive_path, member.place)
     try:
         image = gate.decode(content)
     except ImageError as error:

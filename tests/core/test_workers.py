@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.archive import RawArchive, write_archive
 from pipeline.core.errors import DataError
-from pipeline.core.workers import CHUNK_ITEMS, CHUNKS_AHEAD, map_archive, supervised_map
+from pipeline.core.workers import CHUNK_ITEMS, CHUNKS_AHEAD, supervised_map
 
 REPOSITORY = Path(__file__).parents[2]
 SLEEPER = """\
@@ -33,15 +32,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def archive_path(tmp_path) -> Path:
-    path = tmp_path / "raw.zip"
-    write_archive(path, [(f"cat/{k}", f"{k}", bytes([k])) for k in range(9)])
-    return path
-
-
-def first_byte(archive: RawArchive, path: str) -> tuple[int, int]:
-    return archive.read(path)[0], os.getpid()
+def in_process(number: int) -> tuple[int, int]:
+    return number, os.getpid()
 
 
 def square(number: int) -> int:
@@ -77,16 +69,16 @@ def naming(number: int, why: str) -> str:
     return f"{number} {why}"
 
 
-def test_results_come_in_the_order_of_the_items(archive_path):
-    items = [f"cat/{k % 9}" for k in range(400, 0, -1)]
+def test_results_come_in_the_order_of_the_items():
+    items = range(400, 0, -1)
     for workers in (1, 3):
-        found = list(map_archive(first_byte, items, archive_path=archive_path, workers=workers))
-        assert [byte for byte, _ in found] == [int(item[4:]) for item in items]
+        found = list(supervised_map(in_process, items, workers=workers))
+        assert [number for number, _ in found] == list(items)
         assert len({pid for _, pid in found} - {os.getpid()}) in range(1, workers + 1)
 
 
-def test_a_single_chunk_is_done_without_starting_a_process(archive_path):
-    ((_, pid),) = map_archive(first_byte, ["cat/1"], archive_path=archive_path, workers=8)
+def test_a_single_chunk_is_done_without_starting_a_process():
+    ((_, pid),) = supervised_map(in_process, [1], workers=8)
     assert pid == os.getpid()
 
 
@@ -152,15 +144,15 @@ def test_a_bug_in_the_work_keeps_its_traceback():
 
 
 @pytest.fixture
-def sleeping(archive_path):
+def sleeping(tmp_path):
     """Start a parent with two workers; return it and the process ids of the workers."""
-    (archive_path.parent / "sleeper.py").write_text(SLEEPER)
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
     parents = []
 
     def start(seconds: float) -> tuple[subprocess.Popen, list[int]]:
         parent = subprocess.Popen(
             [sys.executable, "sleeper.py", str(seconds)],
-            cwd=archive_path.parent,
+            cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -22,7 +22,8 @@ def pairs_in(
 ) -> tuple[list[Pair], list[Scanned]]:
     path, members = archive_of(tmp_path, contents)
     images, _ = scan_archive(path, members, workers=workers)
-    return find_pairs(images, archive_path=path, workers=workers), images
+    places = {member.path: member.place for member in members}
+    return find_pairs(images, places=places, archive_path=path, workers=workers), images
 
 
 def together(pairs: Sequence[Pair]) -> dict[object, object]:
