@@ -11,6 +11,7 @@ import uvicorn
 
 from pipeline.core.errors import InstallationError
 from pipeline.serving.app import create_app
+from pipeline.serving.door import let_nobody_else_in
 from pipeline.serving.exchange import Exchanges
 from pipeline.serving.limits import connections_that_fit
 from pipeline.serving.protocol import DeadlineProtocol
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 1.0
 """How long a leaving server still takes requests, so that those who balance load can notice."""
+HANDSHAKE_S = 0.3
+"""For those whose connection is being made: a round trip to far away."""
 HANDOVER_S = 0.02
 """For the event loop to let go of the listening sockets."""
 GRACE_S = 8
@@ -73,12 +76,14 @@ class LeavingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in those who knock, close the door, then let everybody finish.
 
-        The system resets connections that it has made but nobody has accepted. So a copy of each
-        listening socket stays open until the event loop has let go of its own, and is closed in
-        the moment in which nobody is left to accept.
+        The system resets connections that it has made but nobody has accepted. So no new ones are
+        made from here on, and a copy of each listening socket stays open until the event loop has
+        let go of its own, and is closed when nobody is left to accept.
         """
         if self._watch is not None:
             self._watch.stop()
+        if all([let_nobody_else_in(listener) for listener in sockets or ()]):
+            await asyncio.sleep(HANDSHAKE_S)
         doors = [listener.dup() for listener in sockets or ()]
         for server in self.servers:
             server.close()
