@@ -11,9 +11,10 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Self
+from typing import IO
 
 from pipeline.core.errors import DataError, ImageError
+from pipeline.core.tars import StrictHeader
 from pipeline.imaging.decode import MAX_BYTES
 
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06")
@@ -29,9 +30,6 @@ IN_EXTRA = 0xFFFFFFFF
 """Stands for a number of 64 bits in the extra field, 4.5.3."""
 
 TAR_COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
-TAR_HEADER_BYTES = 512
-MAX_EXTENSION_BYTES = 1 << 16  # a long name; tarfile would hold any size in memory
-TAR_EXTENSIONS = b"LKxgX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ def tar_members(path: str) -> Iterator[TarMember]:
     """
     with (
         _reading(path, "tar archive"),
-        tarfile.open(path, "r|*", tarinfo=_StrictHeader) as archive,
+        tarfile.open(path, "r|*", tarinfo=StrictHeader) as archive,
     ):
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header
@@ -206,23 +204,3 @@ def _zip_info(member: ZipMember) -> zipfile.ZipInfo:
     info.compress_type, info.CRC = member.method, member.crc
     info.compress_size, info.file_size = member.packed_bytes, member.size_bytes
     return info
-
-
-class _StrictHeader(tarfile.TarInfo):
-    """A header that refuses what tarfile would take for the end, or hold in memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        if len(buf) < TAR_HEADER_BYTES:
-            raise EOFError("it is cut off: the end marker is missing")
-        if not any(buf):  # the end marker, which tarfile knows
-            return super().frombuf(buf, encoding, errors)
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            raise ValueError(f"damaged tar header ({error})") from error
-        if header.size < 0:
-            raise ValueError("a member of negative size")
-        if header.type in TAR_EXTENSIONS and header.size > MAX_EXTENSION_BYTES:
-            raise ValueError(f"a name or attribute record of {header.size} bytes")
-        return header

@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.core.errors import DataError, ImageError
+from pipeline.core.tars import HEADER_BYTES
 from pipeline.imaging.decode import MAX_BYTES
 from pipeline.inference.archives import (
-    TAR_HEADER_BYTES,
     ZIP_SIGNATURES,
     is_tar,
     read_zip_member,
@@ -251,7 +251,7 @@ def _kind(path: str) -> str:
         if path.lower().endswith(IMAGE_SUFFIXES):
             return "file"
         with open(path, "rb") as file:  # noqa: PTH123
-            start = file.read(TAR_HEADER_BYTES)
+            start = file.read(HEADER_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: {reason}; expected a file, folder, archive or pattern") from error

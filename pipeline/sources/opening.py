@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.core.tars import HEADER_BYTES
 from pipeline.sources.decompression import STREAMS
 from pipeline.sources.folders import open_folder
 from pipeline.sources.limits import LIMITS, ArchiveLimits
 from pipeline.sources.listing import Listing, reading
-from pipeline.sources.tars import HEADER_BYTES, open_tar
+from pipeline.sources.tars import open_tar
 from pipeline.sources.zips import open_zip
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06")

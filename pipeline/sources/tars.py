@@ -10,25 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol, Self
+from typing import IO, Protocol
 
 from pipeline.core.errors import ArtifactError
 from pipeline.core.progress import Progress
+from pipeline.core.tars import StrictHeader
 from pipeline.sources.decompression import STREAMS, Decompressed
 from pipeline.sources.limits import CHUNK_BYTES, ArchiveLimits, Meter
 from pipeline.sources.listing import Entry, Listing, described, parts_of, reading
 
-HEADER_BYTES = 512
-MAX_EXTENSION_BYTES = 1 << 16  # a long name or PAX record; tarfile would hold any size in memory
 MAX_HEADERS_BYTES = 1 << 20  # all of one member's; tarfile holds a map of holes of any length
 MAX_GLOBAL_ATTRIBUTES = 100
-EXTENSION_TYPES = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
 MAX_READS_AT_END = 100
 
 
@@ -96,26 +88,6 @@ class _Plain:
         return chunk
 
 
-class _StrictHeader(tarfile.TarInfo):
-    """A header that refuses what tarfile would end at silently, hang on, or hold in memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        if len(buf) < HEADER_BYTES:
-            raise EOFError("it is cut off: the end marker is missing")
-        if not any(buf):  # the end marker, which tarfile knows
-            return super().frombuf(buf, encoding, errors)
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            raise ValueError(f"damaged tar header ({error})") from error
-        if header.size < 0:
-            raise ValueError("a member of negative size")
-        if header.type in EXTENSION_TYPES and header.size > MAX_EXTENSION_BYTES:
-            raise ValueError(f"a name or attribute record of {header.size} bytes")
-        return header
-
-
 def _stream(stream: _Plain, spool: IO[bytes], found: _Found, meter: Meter) -> None:
     """Read the whole stream; `meter` counts members, whose holes the stream does not hold."""
     stream.expect_header(at=0)
@@ -124,7 +96,7 @@ def _stream(stream: _Plain, spool: IO[bytes], found: _Found, meter: Meter) -> No
             fileobj=stream,  # type: ignore[call-overload]  # only read() is called in this mode
             mode="r|",
             bufsize=CHUNK_BYTES,
-            tarinfo=_StrictHeader,
+            tarinfo=StrictHeader,
         ) as tar,
         Progress("read archive", total=None, unit="files") as progress,
     ):
