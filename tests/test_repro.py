@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,17 +24,29 @@ class Clone:
 
     def run(self, *command: str, fails: bool = False) -> str:
         """Run a command in the clone; return what it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={k: v for k, v in os.environ.items() if not k.startswith("DVC_")},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
+        # A file, not a pipe: DVC's queue workers, which go on, would hold its other end.
+        with tempfile.TemporaryFile("w+") as said:
+            done = subprocess.run(
+                command,
+                cwd=self.root,
+                env={k: v for k, v in os.environ.items() if not k.startswith("DVC_")},
+                text=True,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            said.seek(0)
+            text = said.read()
+        assert (done.returncode != 0) == fails, text
+        return text
+
+    def end_workers(self) -> None:
+        """End DVC's queue workers; one of two at times waits forever for its own shutdown."""
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):
+                command = (process / "cmdline").read_bytes()
+                if b"dvc" in command and (process / "cwd").resolve() == self.root.resolve():
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def commit(self, message: str) -> None:
         """Commit everything that Git does not ignore."""
@@ -118,6 +133,7 @@ def test_queued_experiments_run_their_own_code_and_parameters(clone):
         assert "Failed" not in status, status
         assert time.monotonic() < deadline, status
         time.sleep(2)
+    clone.end_workers()
     for mark, epochs in (("red", 1), ("blue", 3)):
         found = json.loads(metrics_of(clone, mark))
         assert (found["code"], found["epochs"]) == (mark, epochs)
