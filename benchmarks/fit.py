@@ -15,8 +15,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.projects import empty_project
 from pipeline.core.artifacts import EpochRecord, read_records
-from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
 from pipeline.imaging.preprocess import FITS
 from stages import download, lr_find, pack, split, train
@@ -41,10 +41,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # the stages' records of what they saw belong here
-        layout = Layout(Path(folder))
-        layout.raw_archive.parent.mkdir(parents=True)
-        layout.corrections.write_text("path,action,label\n")
-        layout.metadata.write_text("path,split,group\n")
+        layout = empty_project(Path(folder))
         download.run(params, layout)
         split.run(params, layout)
         pack.run(params, layout)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.projects import empty_project
 from pipeline.core.archive import write_archive
 from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
@@ -82,10 +83,7 @@ def _draw(folder: Path, n_images: int) -> Path:
 
 def _project(root: Path, drawn: Path, *, every: int) -> Path:
     """Make a project whose archive holds one of so many drawn images."""
-    layout = Layout(root)
-    layout.raw_archive.parent.mkdir(parents=True)
-    layout.corrections.write_text("path,action,label\n")
-    layout.metadata.write_text("path,split,group\n")
+    layout = empty_project(root)
     for name in CODE:
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.projects import empty_project
 from pipeline.core.archive import RawArchive
 from pipeline.core.errors import ImageError
 from pipeline.core.layout import Layout
@@ -46,10 +47,7 @@ def main() -> None:
     params = _params(arguments)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
         os.chdir(folder)  # the stages' records of what they saw belong here
-        layout = Layout(Path(folder))
-        layout.raw_archive.parent.mkdir(parents=True)
-        layout.corrections.write_text("path,action,label\n")
-        layout.metadata.write_text("path,split,group\n")
+        layout = empty_project(Path(folder))
         download.run(params, layout)
         with RawArchive(layout.raw_archive) as archive:
             n_images = len(archive.members)

@@ -31,14 +31,14 @@ from starlette.routing import Route
 
 from pipeline.core.errors import PipelineError, RequestError
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.classifier import OUTPUT
+from pipeline.inference.classifier import CAM, OUTPUT
 from pipeline.serving import tensors
 from pipeline.serving.bodies import Bodies
 from pipeline.serving.exchange import note
 from pipeline.serving.keys import check_key
 from pipeline.serving.lanes import Answer
 from pipeline.serving.metrics import CONTENT_TYPE
-from pipeline.serving.model import CAM, Model
+from pipeline.serving.model import Model
 from pipeline.serving.multipart import FormFile, form_files
 from pipeline.serving.openapi import describe
 from pipeline.serving.refusal import RETRY_AFTER_S, Refusal

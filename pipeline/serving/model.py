@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import ArtifactError
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.classifier import OUTPUT, SPEC_KEY, OnnxClassifier, Probs
+from pipeline.inference.classifier import CAM, OUTPUT, SPEC_KEY, OnnxClassifier, Probs
 from pipeline.inference.golden import FOLDER, INDEX, require_verified, verify_classifier
 from pipeline.serving.versions import Version
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 Cams = NDArray[np.float32]
 
-CAM = "cam"
 BATCH_TOLERANCE = 1e-4
 """How far the answer to one image may depend on the others of its batch; float16 is within this."""
 CARD_TEXT = 200

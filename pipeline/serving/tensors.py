@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.classifier import INPUT, OUTPUT
-from pipeline.serving.model import CAM, Model
+from pipeline.inference.classifier import CAM, INPUT, OUTPUT
+from pipeline.serving.model import Model
 from pipeline.serving.refusal import Refusal
 
 HEADER_LENGTH = "inference-header-content-length"
