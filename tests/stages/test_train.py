@@ -15,8 +15,9 @@ from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
 from pipeline.imaging.spec import PreprocessSpec
 from pipeline.modeling.checkpoint import load_checkpoint
+from pipeline.modeling.fingerprint import CODE
 from pipeline.packing.packed import write_packed
-from stages.train import CODE, run
+from stages.train import run
 
 REPOSITORY = Path(__file__).parents[2]
 
