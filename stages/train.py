@@ -16,7 +16,7 @@ from pipeline.core.artifacts import EpochRecord, Suggestion, read_suggestion, wr
 from pipeline.core.atomic import write_json
 from pipeline.core.errors import TrainingError
 from pipeline.core.layout import Layout
-from pipeline.core.params import Params
+from pipeline.core.params import Params, TrainParams
 from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
@@ -44,8 +44,9 @@ log = logging.getLogger(__name__)
 
 def run(params: Params, layout: Layout) -> None:
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
-    lr = _peak_lr(params.train.lr, read_suggestion(layout.suggestion))
-    settings = {**asdict(params.train), "lr": lr}
+    rates = _peak_rates(params.train, read_suggestion(layout.suggestion))
+    settings = {**asdict(params.train), **rates}
+    settings.pop("no_suggestion")
     compute = choose_compute(
         device=params.runtime.device,
         threads=params.runtime.threads,
@@ -132,16 +133,34 @@ def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float
     )
 
 
-def _peak_lr(chosen: float | None, suggestion: Suggestion) -> float:
-    if chosen is not None:
-        origin = "from train.lr"
-    elif suggestion.status == "ok":
-        origin = "suggested by lr_find"
-    else:
-        origin = f"the default, since lr_find's curve is {suggestion.status}"
-    lr = suggestion.lr if chosen is None else chosen
-    log.info("peak learning rate %g, %s", lr, origin)
-    return lr
+def _peak_rates(chosen: TrainParams, suggestion: Suggestion) -> dict[str, float | None]:
+    """Return the peak rates of the whole network and of the head alone.
+
+    Raises:
+        TrainingError: the range test has no answer, and the user wants no default.
+    """
+    parts = [("lr", chosen.lr, suggestion.lr, suggestion.status)]
+    if chosen.freeze_epochs and suggestion.head_lr is not None:
+        status = suggestion.head_status or "missing"
+        parts.append(("head_lr", chosen.head_lr, suggestion.head_lr, status))
+    rates: dict[str, float | None] = {"head_lr": chosen.head_lr}
+    for name, given, suggested, status in parts:
+        if given is None and status != "ok" and chosen.no_suggestion == "stop":
+            raise TrainingError(
+                f"lr_find's curve is {status} and train.no_suggestion is stop; "
+                f"see reports/lr_find/rules.json, set train.{name}, or no_suggestion: default"
+            )
+        rates[name] = suggested if given is None else given
+        log.info("train.%s: peak learning rate %g, %s", name, rates[name], _origin(given, status))
+    return rates
+
+
+def _origin(given: float | None, status: str) -> str:
+    if given is not None:
+        return "from params.yaml"
+    if status == "ok":
+        return "suggested by lr_find"
+    return f"the default, since lr_find's curve is {status}"
 
 
 if __name__ == "__main__":

@@ -44,6 +44,12 @@ class Recipe:
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    head_lr: float | None = None
+    """Peak rate while the body is frozen; None is `lr`."""
+
+    def peak_lr(self, phase: "Phase") -> float:
+        """Return the peak rate of a phase."""
+        return self.lr if self.head_lr is None or not phase.head_alone else self.head_lr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,7 @@ def build_augmentation(recipe: Recipe) -> Augmentation:
 def build_schedule(recipe: Recipe, phase: Phase, *, steps_per_epoch: int) -> Schedule:
     """Return the rate of each step of a phase."""
     return Schedule(
-        peak_lr=recipe.lr,
+        peak_lr=recipe.peak_lr(phase),
         n_steps=steps_per_epoch * len(phase.epochs),
         warmup_fraction=recipe.warmup_fraction,
         shape=recipe.schedule,
@@ -96,7 +102,7 @@ def build_phase_optimizer(recipe: Recipe, phase: Phase, model: Classifier) -> Op
     return build_optimizer(
         recipe.optimizer,
         model,
-        lr=recipe.lr,
+        lr=recipe.peak_lr(phase),
         weight_decay=recipe.weight_decay,
         groups=layer_groups(model, len(factors)),
         lr_factors=factors,
