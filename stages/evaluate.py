@@ -10,11 +10,11 @@ Params  evaluate
 """
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from pipeline.core.archive import read_members
 from pipeline.core.artifacts import (
-    SPLITS,
     ReliabilityBin,
     RiskPoint,
     RocPoint,
@@ -32,24 +32,15 @@ from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.data.corrections import read_corrections
 from pipeline.data.metadata import read_metadata
-from pipeline.evaluation.calibration import (
-    UNCALIBRATED,
-    calibration_figures,
-    fit_temperature,
-    probabilities,
-    reliability_bins,
-)
-from pipeline.evaluation.metrics import roc_points, summarize, to_predictions
-from pipeline.evaluation.rejection import (
-    choose_threshold,
-    reject_figures,
-    risk_coverage,
-)
-from pipeline.evaluation.slices import image_traits, people_traits, slice_rows
+from pipeline.evaluation.calibration import reliability_bins
+from pipeline.evaluation.measure import Scored, in_words, measure
+from pipeline.evaluation.metrics import roc_points, to_predictions
+from pipeline.evaluation.rejection import risk_coverage
+from pipeline.evaluation.slices import Trait, image_traits, people_traits, slice_rows
 from pipeline.modeling.checkpoint import load_checkpoint
 from pipeline.modeling.device import choose_compute
-from pipeline.modeling.predict import predict_views, tta_views, whole
-from pipeline.packing.packed import read_packed
+from pipeline.modeling.predict import predict_views, tta_views
+from pipeline.packing.packed import PackedSplit, read_packed
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +48,14 @@ log = logging.getLogger(__name__)
 def run(params: Params, layout: Layout) -> None:
     model, spec = load_checkpoint(layout.model)
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
-    train, valid, test = packed.train, packed.valid, packed.test
+    splits = {"train": packed.train, "valid": packed.valid, "test": packed.test}
     # fp32, as the exported model computes: the figures are those of what is served.
     compute = choose_compute(
         device=params.runtime.device, threads=params.runtime.threads, precision="fp32"
     )
-    views = tta_views(params.evaluate.tta)
-    with Progress("evaluate", total=len(train) + len(valid) + len(views) * len(test)) as progress:
+    views = {name: tta_views("none") for name in splits} | {"test": tta_views(params.evaluate.tta)}
+    n_forwards = sum(len(views[name]) * len(split) for name, split in splits.items())
+    with Progress("evaluate", total=n_forwards) as progress:
         ask = partial(
             predict_views,
             model.to(compute.device),
@@ -71,79 +63,53 @@ def run(params: Params, layout: Layout) -> None:
             batch_size=params.evaluate.batch_size,
             on_batch=progress.advance,
         )
-        logits = {
-            name: ask(split.pixels, views=views if split is test else (whole,)).numpy()
-            for name, split in zip(SPLITS, (train, valid, test), strict=True)
+        scored = {
+            name: Scored(labels=s.labels, logits=ask(s.pixels, views=views[name]).numpy())
+            for name, s in splits.items()
         }
-
-    fitted = UNCALIBRATED
-    if params.evaluate.calibrate:
-        fitted = fit_temperature(logits["valid"][0], valid.labels)
-    probs = {
-        name: probabilities(of_split[0], temperature=fitted.value)
-        for name, of_split in logits.items()
-    }
-    threshold = choose_threshold(
-        probs["valid"],
-        valid.labels,
-        risk=params.evaluate.reject_risk,
-        coverage=params.evaluate.reject_coverage,
+    measured = measure(
+        scored,
+        classes=spec.classes,
+        calibrate=params.evaluate.calibrate,
+        reject_risk=params.evaluate.reject_risk,
+        reject_coverage=params.evaluate.reject_coverage,
+        tta=params.evaluate.tta,
     )
-    before = probabilities(logits["test"][0], temperature=1.0)
-    metrics = {
-        **summarize(probs["test"], test.labels, classes=spec.classes),
-        "valid": summarize(probs["valid"], valid.labels, classes=spec.classes),
-        "temperature": fitted.value,
-        "threshold": threshold,
-        "calibration": {
-            "status": fitted.status,
-            "n_fitted": fitted.n,
-            "before": calibration_figures(before, test.labels),
-            "after": calibration_figures(probs["test"], test.labels),
-        },
-        "reject": {
-            "valid": reject_figures(probs["valid"], valid.labels, threshold=threshold),
-            "test": reject_figures(probs["test"], test.labels, threshold=threshold),
-        },
-    }
-    if len(views) > 1:
-        averaged = probabilities(logits["test"], temperature=fitted.value).mean(axis=0)
-        metrics[f"{params.evaluate.tta}_tta"] = summarize(
-            averaged, test.labels, classes=spec.classes
-        )
-
-    for name, split, path in (
-        ("train", train, layout.train_predictions),
-        ("valid", valid, layout.valid_predictions),
-        ("test", test, layout.predictions),
+    for name, path in (
+        ("train", layout.train_predictions),
+        ("valid", layout.valid_predictions),
+        ("test", layout.predictions),
     ):
-        rows = to_predictions(probs[name], split.labels, paths=split.paths, classes=spec.classes)
+        labels, paths = splits[name].labels, splits[name].paths
+        rows = to_predictions(measured.probs[name], labels, paths=paths, classes=spec.classes)
         write_predictions(path, rows)
+    probs, labels = measured.probs["test"], packed.test.labels
+    bins = [
+        *reliability_bins(measured.uncalibrated, labels, version="before"),
+        *reliability_bins(probs, labels, version="after"),
+    ]
+    write_records(layout.reliability, bins, ReliabilityBin)
+    write_records(layout.risk_coverage, risk_coverage(probs, labels), RiskPoint)
+    write_records(layout.roc, roc_points(probs, labels), RocPoint)
+    traits = _traits(packed.test, classes=spec.classes, layout=layout)
+    write_records(layout.slices, slice_rows(probs.argmax(axis=1) == labels, traits), SliceRow)
+    write_json(layout.metrics, measured.metrics)
+    for line in in_words(measured.metrics):
+        log.info("%s", line)
+
+
+def _traits(test: PackedSplit, *, classes: Sequence[str], layout: Layout) -> list[Trait]:
     members = read_members(layout.raw_archive)
     samples = read_records(layout.split, Sample, stage="split")
-    traits = [
+    return [
         *people_traits(
             test,
-            classes=spec.classes,
+            classes=classes,
             corrections=read_corrections(layout.corrections, members),
             columns=read_metadata(layout.metadata, members).more,
         ),
         *image_traits(test, {sample.path: sample for sample in samples}),
     ]
-    right = probs["test"].argmax(axis=1) == test.labels
-    write_records(layout.slices, slice_rows(right, traits), SliceRow)
-    bins = [
-        *reliability_bins(before, test.labels, version="before"),
-        *reliability_bins(probs["test"], test.labels, version="after"),
-    ]
-    write_records(layout.reliability, bins, ReliabilityBin)
-    write_records(layout.risk_coverage, risk_coverage(probs["test"], test.labels), RiskPoint)
-    write_records(layout.roc, roc_points(probs["test"], test.labels), RocPoint)
-    write_json(layout.metrics, metrics)
-    log.info(
-        "test accuracy %.4f (95 %% interval %.4f to %.4f, n = %d)",
-        *(metrics["accuracy"], metrics["accuracy_low"], metrics["accuracy_high"], metrics["n"]),
-    )
 
 
 if __name__ == "__main__":

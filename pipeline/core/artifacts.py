@@ -113,7 +113,7 @@ class RiskPoint:
     """What one threshold would do; a row of reports/evaluate/risk_coverage.csv."""
 
     threshold: float
-    """Predictions at least so probable are answered, the others unsure."""
+    """The least probability that is answered; predictions below are unsure."""
     coverage: float
     """Share of the images answered."""
     risk: float

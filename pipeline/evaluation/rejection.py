@@ -115,7 +115,7 @@ def risk_coverage(probs: Floats, labels: Ints, *, max_points: int = MAX_POINTS) 
     chosen = np.unique(np.linspace(0, count - 1, min(count, max_points)).round().astype(int))
     return [
         RiskPoint(
-            threshold=levels.threshold(index),
+            threshold=float(levels.confidence[index]),
             coverage=int(levels.n_answered[index]) / len(labels),
             risk=int(levels.n_wrong[index]) / int(levels.n_answered[index]),
             n=int(levels.n_answered[index]),
