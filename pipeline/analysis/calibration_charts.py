@@ -38,7 +38,8 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Chart | None:
         title="Reliability on the test images",
         summary="Share of right answers over the mean probability of the predicted class, in bins: "
         + "; ".join(
-            f"{NAMES[version]} " + ", ".join(f"{b.accuracy:.2f} at {b.confidence:.2f}" for b in rows)
+            f"{NAMES[version]} "
+            + ", ".join(f"{b.accuracy:.2f} at {b.confidence:.2f}" for b in rows)
             for version, rows in _versions(bins)
         )
         + ".",

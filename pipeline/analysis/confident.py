@@ -61,9 +61,7 @@ def self_confidence(probs: Floats, labels: Ints) -> Floats:
     A class without images has infinity: no image can then be taken for it.
     """
     n_classes = probs.shape[1]
-    sums = np.bincount(
-        labels, weights=probs[np.arange(len(labels)), labels], minlength=n_classes
-    )
+    sums = np.bincount(labels, weights=probs[np.arange(len(labels)), labels], minlength=n_classes)
     counts = np.bincount(labels, minlength=n_classes)
     means = np.full(n_classes, np.inf)
     np.divide(sums, counts, out=means, where=counts > 0)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from pipeline.core.artifacts import EpochRecord, Predictions, read_json, read_records
 from pipeline.core.errors import ArtifactError
 
@@ -93,6 +95,25 @@ def percent(fraction: float) -> str:
 def grouped(number: int) -> str:
     """Return a whole number with its thousands apart: 12345 is `12,345`."""
     return f"{number:,}"
+
+
+def figure(figures: Figures, *keys: str, form: str = "percent") -> Markup:
+    """Return a figure of metrics.json as text that also carries its full value and its name.
+
+    Args:
+        figures: metrics.json.
+        keys: one dotted path, or several keys.
+        form: `percent`; `count`, a whole number; or `plain`, four digits.
+    """
+    value = figures.at(keys[0]) if len(keys) == 1 else figures.under(*keys)
+    if value is None:
+        return Markup("not defined")
+    if form == "percent":
+        text = percent(value)
+    else:
+        text = grouped(round(value)) if form == "count" else f"{value:.4f}"
+    name = ".".join(keys)
+    return Markup('<data value="{}" data-metric="{}">{}</data>').format(value, name, text)
 
 
 def _check(content: Any) -> None:

@@ -19,14 +19,14 @@ def as_marks(corrections: Corrections) -> Marks:
     }
 
 
-def decided(corrections: Corrections) -> frozenset[str]:
+def settled(marks: Mapping[str, tuple[str, str]]) -> frozenset[str]:
     """Return the paths whose label a person has given or confirmed."""
-    return frozenset(corrections.relabel.keys() | corrections.keep)
+    return frozenset(path for path, (action, _) in marks.items() if action != "drop")
 
 
-def merged(corrections: Corrections | None, marks: Mapping[str, tuple[str, str]]) -> Marks:
-    """Return the file's rows with the marks added; an image has one row, and the mark wins."""
-    return {**(as_marks(corrections) if corrections else {}), **marks}
+def merged(known: Mapping[str, tuple[str, str]], marks: Mapping[str, tuple[str, str]]) -> Marks:
+    """Return the marks of a file with others added; an image has one, and the new one wins."""
+    return {**known, **marks}
 
 
 def as_rows(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.analysis.confident import Doubts, doubt, self_confidence
-from pipeline.analysis.mending import as_rows, decided, merged, unambiguous_names
+from pipeline.analysis.mending import as_marks, as_rows, merged, settled, unambiguous_names
 from pipeline.core.archive import read_members
 from pipeline.core.artifacts import SPLITS, Prediction, Predictions, read_predictions, write_csv
 from pipeline.core.layout import Layout
@@ -40,7 +40,7 @@ class Suspect:
 
 
 def rank_suspects(
-    predictions: Mapping[str, Predictions], *, settled: Collection[str] = ()
+    predictions: Mapping[str, Predictions], *, leave_out: Collection[str] = ()
 ) -> tuple[Suspect, ...]:
     """Return every image, those above the threshold first, then by margin, the smallest first.
 
@@ -50,7 +50,7 @@ def rank_suspects(
 
     Args:
         predictions: by split; those of `train` are in-sample.
-        settled: paths whose label a person has confirmed or given; left out.
+        leave_out: paths, mostly of images whose label a person has given or confirmed.
     """
     known = {split: _arrays(rows) for split, rows in predictions.items() if rows.rows}
     outside = [arrays for split, arrays in known.items() if split != "train"]
@@ -59,7 +59,7 @@ def rank_suspects(
     for split, (probs, labels) in known.items():
         doubts = doubt(probs, labels, thresholds=fresh if split == "train" else None)
         found += _suspects(predictions[split], split, labels, doubts)
-    kept = (suspect for suspect in found if suspect.row.path not in settled)
+    kept = (suspect for suspect in found if suspect.row.path not in leave_out)
     return tuple(sorted(kept, key=lambda s: (not s.above, s.margin, s.row.path)))
 
 
@@ -95,24 +95,27 @@ def read_all_predictions(layout: Layout) -> dict[str, Predictions]:
 def main(arguments: Sequence[str] | None = None, *, layout: Layout | None = None) -> None:
     """Print or write the corrections that the suspects above the threshold call for."""
     layout = layout or Layout()
-    parser = argparse.ArgumentParser(prog="python -m pipeline.analysis.suspects", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.analysis.suspects", description=__doc__
+    )
     parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="add them to this file's rows, mostly data/corrections.csv"
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="add them to this file's rows, mostly data/corrections.csv",
     )
     target: Path | None = parser.parse_args(arguments).write
     members = read_members(layout.raw_archive)
     ranked = rank_suspects(
         read_all_predictions(layout),
-        settled=decided(read_corrections(layout.corrections, members)),
+        leave_out=settled(as_marks(read_corrections(layout.corrections, members))),
     )
     marks = {s.row.path: ("relabel", s.suggested) for s in ranked if s.above}
     names = unambiguous_names(members)
     if target is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(
-            [COLUMNS, *as_rows(marks, names)]
-        )
+        csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *as_rows(marks, names)])
     else:
-        known = read_corrections(target, members) if target.exists() else None
+        known = as_marks(read_corrections(target, members)) if target.exists() else {}
         write_csv(target, COLUMNS, as_rows(merged(known, marks), names))
     log.info(
         "%d of %d images have a label that the network surely contradicts%s; look at each in %s",
