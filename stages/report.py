@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.analysis.findings import read_findings
 from pipeline.analysis.kernels import kernel_panels
+from pipeline.analysis.looking import veils
 from pipeline.analysis.page import render
 from pipeline.analysis.selection import select
 from pipeline.analysis.thumbnails import thumbnails
@@ -52,7 +53,7 @@ def run(params: Params, layout: Layout) -> None:
     )
     with RawArchive(layout.raw_archive) as archive:
         images = thumbnails(archive, selection.paths())
-    page = render(findings, selection, images, {})
+    page = render(findings, selection, images, veils(model, packed, selection, images))
     write_text(layout.report, page)
     log.info("%s: %d images, %.1f MB", layout.report, len(images), len(page) / 1e6)
 

@@ -126,12 +126,14 @@ def _confusion(findings: Findings, selection: Selection) -> dict[str, object]:
     classes = findings.spec.classes
     counts = ranking.confusion_counts(findings.predictions)
     traits = dict.fromkeys(part.name for part in findings.slices if part.name != "class")
+    lowest = min((part.row.accuracy_low for part in findings.slices), default=0.0)
     return {
         "matrix": matrix.confusion_matrix(counts, classes),
         "confused": ranking.most_confused(counts, classes, n=MAX_CONFUSED),
         "n_wrong": int(counts.sum() - counts.trace()),
         "n_wrong_shown": sum(not ranking.is_right(row) for row in selection.gallery),
         "traits": {name: [s for s in findings.slices if s.name == name] for name in traits},
+        "floor": min(90, 10 * int(10 * lowest)),
         "slices_of": slices_by_path(findings.slices),
     }
 
