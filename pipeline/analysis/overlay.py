@@ -11,7 +11,9 @@ from pipeline.analysis.thumbnails import Thumbnail, png_data
 
 VEIL_SIDE_PX = 32
 """A map of a few values a side, made smooth; the browser scales it up."""
-DARKEST = 0.82
+DARKEST = 0.78
+GAMMA = 0.7
+"""Below 1: what was looked at a little is not yet dark."""
 LEVELS = 24
 
 
@@ -47,7 +49,7 @@ def _picture(heat: NDArray[np.floating[Any]]) -> Image.Image:
     seen = Image.fromarray(np.asarray(heat, np.float32)).resize(
         (VEIL_SIDE_PX, VEIL_SIDE_PX), Image.Resampling.BICUBIC
     )
-    alpha = DARKEST * (1 - np.clip(np.asarray(seen), 0, 1))
+    alpha = DARKEST * (1 - np.clip(np.asarray(seen), 0, 1) ** GAMMA)
     steps = np.round(alpha * LEVELS) / LEVELS  # a fraction of the bytes, and no step to be seen
     return Image.merge(
         "LA",

@@ -87,10 +87,12 @@ def test_reasons_come_with_the_commonest_first() -> None:
 
 def test_figures_are_those_of_the_file(tmp_path: Path, predictions: Predictions) -> None:
     path = tmp_path / "metrics.json"
-    write_json(path, {**METRICS, "flip_tta": {"accuracy": 0.75}})
+    write_json(path, {**METRICS, "flip_tta": {**METRICS, "accuracy": 0.75}})
     figures = read_figures(path, predictions)
-    assert (figures.accuracy, figures.roc_auc, figures.flip_accuracy) == (0.5, None, 0.75)
-    assert percent(figures.accuracy_low) == "18.76\N{NO-BREAK SPACE}%"
+    assert (figures.at("accuracy"), figures.at("roc_auc")) == (0.5, None)
+    assert (figures.tta, figures.at("flip_tta.accuracy")) == ("flip_tta", 0.75)
+    assert figures.under("per_class", "cat", "n") == 3
+    assert percent(figures.at("accuracy_low") or 0) == "18.76\N{NO-BREAK SPACE}%"
 
 
 @pytest.mark.parametrize(
