@@ -65,7 +65,7 @@ function restart() { limit = STEP; show(); }
 
 // Shows the pictures of a part of the test images, and says how many there are beyond this page.
 function lead(fields, count) {
-  form.reset();
+  for (const part of form.elements) if (part.name && part.name !== "order") part.value = "";
   for (const [name, value] of Object.entries(fields)) form.elements[name].value = value;
   restart();
   if (count) message.textContent = `Such test images: ${count}; in this gallery: ${found().length}.`;
