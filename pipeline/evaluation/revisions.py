@@ -40,9 +40,12 @@ def predictions_at(revision: str, *, root: Path = Path()) -> Predictions:
 
 
 def _read(path: str, *, revision: str, root: Path) -> bytes:
+    if not revision.strip("\0 "):  # Git takes no name for HEAD
+        raise ArtifactError("a revision is empty; name one")
     try:
         with Repo(str(root)) as here:
-            commit = resolve_rev(here.scm, revision)
+            found = resolve_rev(here.scm, revision)  # which may be a tag, a folder or a file
+            commit = here.scm.resolve_rev(f"{found}^{{commit}}")
         repo = Repo(str(root), rev=commit)
     except (DvcException, SCMError) as error:
         raise ArtifactError(

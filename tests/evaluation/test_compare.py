@@ -42,6 +42,8 @@ class Project:
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.name", "Test")
         self.git("config", "user.email", "test@example.invalid")
+        self.git("commit", "-qm", "empty", "--allow-empty")
+        self.git("tag", "empty")
         Repo.init(str(root)).close()
 
     def git(self, *arguments):
@@ -61,15 +63,15 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Commits `empty`, `bad` (10 of 21 wrong), `other` (classes) and `main` (1 wrong)."""
+    """Commits `empty`, `bare`, `bad` (10 of 21 wrong), `other` (classes), `lost` and `best` (1)."""
     made = Project(tmp_path_factory.mktemp("with space"))
     buffer = io.BytesIO()
     Image.new("RGB", (300, 200), "red").save(buffer, "JPEG")
     images = [(path, path, buffer.getvalue()) for path in sorted(PATHS)[1:]]
     write_archive(made.layout.raw_archive, [*images, ("dog/damaged.jpg", "", b"no image")])
-    made.git("commit", "-qm", "empty", "--allow-empty")
-    made.git("tag", "empty")
     made.git("add", ".dvc")
+    made.git("commit", "-qm", "bare")
+    made.git("tag", "-a", "bare", "-m", "an annotated tag")
     for name, found in {
         "bad": predictions(10),
         "other": predictions(1, classes=("cat", "wolf")),
@@ -136,7 +138,10 @@ def test_only_if_asked_for_is_worse_a_failure(run):
     ("revisions", "words"),
     [
         (("nonsense",), "nonsense: unknown Git revision 'nonsense'"),
-        (("empty", "best"), "empty"),
+        (("",), "a revision is empty"),
+        (("best:.gitignore",), "unknown Git revision"),
+        (("empty", "best"), "empty: you are not inside of a DVC repository"),
+        (("bare", "best"), "predictions.csv: bare has none; name a revision"),
         (("lost", "best"), "predictions.csv of lost: neither in DVC's cache nor .*dvc fetch"),
         (("other", "best"), "only old 'wolf', only new 'dog'"),
     ],

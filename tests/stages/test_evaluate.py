@@ -24,21 +24,29 @@ from stages import evaluate
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def project(tiny_run, tmp_path):
+@pytest.fixture(scope="module")
+def project(tiny_run, tmp_path_factory):
     """A copy of what the stage reads."""
-    shutil.copytree(tiny_run.root / "data", tmp_path / "data")
-    (tmp_path / "models").mkdir()
+    folder = tmp_path_factory.mktemp("evaluate")
+    shutil.copytree(tiny_run.root / "data", folder / "data")
+    (folder / "models").mkdir()
     for name in ("model.pt", "model.pt.sha256"):
-        shutil.copy(tiny_run.root / "models" / name, tmp_path / "models")
-    shutil.copy(tiny_run.root / "params.yaml", tmp_path)
-    return tmp_path
+        shutil.copy(tiny_run.root / "models" / name, folder / "models")
+    shutil.copy(tiny_run.root / "params.yaml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def usual(project):
+    """The metrics with mirrored images and batches of 256."""
+    return run_with(project, tta="flip", batch_size="256")
 
 
 def run_with(project, **values):
     """Run the stage with parameters changed; return the metrics."""
     text = (project / "params.yaml").read_text()
-    changed = {f"evaluate.{name}": value for name, value in values.items()}
+    changed = {"runtime.threads": "1"}
+    changed |= {f"evaluate.{name}": value for name, value in values.items()}
     (project / "changed.yaml").write_text(with_values(text, changed))
     evaluate.run(load_params(project / "changed.yaml"), Layout(project))
     return json.loads(Layout(project).metrics.read_text())
@@ -117,40 +125,27 @@ def test_the_other_tables_agree_with_the_metrics(tiny_run):
     assert {row.value for row in slices if row.slice == "class"} == set(found["per_class"])
 
 
-def test_figures_do_not_depend_on_the_batch_size(project):
-    expected = numbers_of(run_with(project, batch_size="256"))
+def test_neither_the_batch_size_nor_further_views_change_the_figures(project, usual):
+    expected = numbers_of({k: v for k, v in usual.items() if k != "flip_tta"})
+    other = run_with(project, tta="multi_crop", batch_size="7")
+    found = numbers_of({k: v for k, v in other.items() if k != "multi_crop_tta"})
     assert len(expected) > 40
-    for size in ("1", "7"):
-        found = numbers_of(run_with(project, batch_size=size))
-        assert found.keys() == expected.keys()
-        for name, number in expected.items():
-            assert found[name] == pytest.approx(number, abs=1.000001e-6), name
+    assert found.keys() == expected.keys()
+    for name, number in expected.items():
+        assert found[name] == pytest.approx(number, abs=1.000001e-6), name
+    assert usual["flip_tta"].keys() == other["multi_crop_tta"].keys() == other["valid"].keys()
 
 
-def test_views_change_nothing_but_their_own_figures(project):
-    found = {tta: run_with(project, tta=tta) for tta in ("none", "flip", "multi_crop")}
-    keys = {tta: {key for key in each if key.endswith("_tta")} for tta, each in found.items()}
-    assert keys == {"none": set(), "flip": {"flip_tta"}, "multi_crop": {"multi_crop_tta"}}
-    for tta in ("flip", "multi_crop"):
-        plain = {k: v for k, v in found[tta].items() if not k.endswith("_tta")}
-        assert plain == found["none"]
-        assert found[tta][f"{tta}_tta"].keys() == found[tta]["valid"].keys()
-
-
-def test_columns_and_corrections_of_people_are_slices(project):
+def test_columns_and_corrections_of_people_are_slices(project, usual):
     layout = Layout(project)
-    paths = [row.path for row in read_predictions(run_and_table(project)).rows]
+    paths = [row.path for row in read_predictions(layout.predictions).rows]
     layout.corrections.write_text(f"path,action,label\n{paths[0]},keep,\n")
     rows = "".join(f"{path},,,{('day', 'night')[k % 2]}\n" for k, path in enumerate(paths))
     layout.metadata.write_text(f"path,split,group,light\n{rows}")
-    run_with(project)
+    found = run_with(project, tta="none")
+    assert found == {k: v for k, v in usual.items() if k != "flip_tta"}
     slices = read_records(layout.slices, SliceRow, stage="evaluate")
     light = {row.value: row.n for row in slices if row.slice == "metadata.light"}
     assert light == {"day": (len(paths) + 1) // 2, "night": len(paths) // 2}
     kept = {row.value: row.n for row in slices if row.slice == "correction"}
     assert kept == {"keep": 1, "none": len(paths) - 1}
-
-
-def run_and_table(project):
-    run_with(project)
-    return Layout(project).predictions
