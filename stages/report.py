@@ -16,7 +16,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.analysis.findings import read_findings
-from pipeline.analysis.kernels import kernel_panels
 from pipeline.analysis.looking import veils
 from pipeline.analysis.page import render
 from pipeline.analysis.selection import select
@@ -27,6 +26,8 @@ from pipeline.core.layout import Layout
 from pipeline.core.params import Params
 from pipeline.core.process import available_cores
 from pipeline.core.stage import run_stage
+from pipeline.insight.kernels import starting_model
+from pipeline.insight.network import look_inside
 from pipeline.modeling.checkpoint import load_checkpoint
 from pipeline.packing.packed import read_packed
 
@@ -36,11 +37,16 @@ log = logging.getLogger(__name__)
 def run(params: Params, layout: Layout) -> None:
     model, spec = load_checkpoint(layout.model)
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
+    before = starting_model(
+        spec, packed.train, weights=params.model.weights, seed=params.train.seed
+    )
     findings = read_findings(
         layout,
         spec=spec,
         test=packed.test,
-        kernels=kernel_panels({name: w.numpy() for name, w in model.state_dict().items()}),
+        network=look_inside(
+            model, before, packed.valid, channels_per_stage=params.report.channels_per_stage
+        ),
         parameters=_what_it_was_made_with(params),
     )
     selection = select(

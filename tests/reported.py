@@ -43,7 +43,7 @@ def make_run(
     all_right: bool = False,
     names: tuple[str, ...] = ("a.jpg", "b.jpg", HOSTILE_FILE, "d.jpg", "e.jpg", "f.jpg"),
 ) -> Layout:
-    """Write the artifacts: of each class's images every second is for testing.
+    """Write the artifacts: every second image is for testing, the last two are for validation.
 
     Of these every third is taken for the next class, unless `all_right`; so are, with
     P(label) = 0.05, the first training image and, with 0.3, the second.
@@ -53,7 +53,8 @@ def make_run(
     paths = sorted(f"{label}/{name}" for label in classes for name in names)
     members = sorted([*paths, *(f"{classes[0]}/{name}" for name in extra)])
     write_archive(layout.raw_archive, [(path, f"set/{path}", _jpeg(path)) for path in members])
-    samples = [_sample(path, test=k % 2 == 0) for k, path in enumerate(paths)]
+    splits = ["test" if k % 2 == 0 else "train" for k in range(len(paths) - 2)] + ["valid"] * 2
+    samples = [_sample(path, split) for path, split in zip(paths, splits, strict=True)]
     write_records(layout.split, samples, Sample)
     refused = [
         Rejected(path="", source="x/y.jpg", reason="truncated", detail=HOSTILE_DETAIL),
@@ -83,11 +84,11 @@ def _jpeg(path: str) -> bytes:
     return buffer.getvalue()
 
 
-def _sample(path: str, *, test: bool) -> Sample:
+def _sample(path: str, split: str) -> Sample:
     return Sample(
         path=path,
         label=path.partition("/")[0],
-        split="test" if test else "train",
+        split=split,
         sha256=hashlib.sha256(_jpeg(path)).hexdigest(),
         width=200,
         height=150,
@@ -112,6 +113,7 @@ def _write_evaluation(
 ) -> None:
     tests = [s for s in samples if s.split == "test"]
     trains = [s for s in samples if s.split == "train"]
+    valid = [_prediction(s, classes, of_label=0.8) for s in samples if s.split == "valid"]
     rows = [
         _prediction(s, classes, of_label=0.2 if k % 3 == 2 and not all_right else 0.8)
         for k, s in enumerate(tests)
@@ -121,7 +123,7 @@ def _write_evaluation(
         for k, s in enumerate(trains)
     ]
     write_predictions(layout.predictions, Predictions(classes, tuple(rows)))
-    write_predictions(layout.valid_predictions, Predictions(classes, tuple(rows[:2])))
+    write_predictions(layout.valid_predictions, Predictions(classes, tuple(valid)))
     write_predictions(layout.train_predictions, Predictions(classes, tuple(learned)))
     per_class = {
         name: {"precision": 0.4 + k / 7, "recall": 0.51, "f1": 0.53, "n": 3}

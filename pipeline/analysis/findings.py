@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.analysis.figures import Figures, check_predictions, read_figures, read_history
-from pipeline.analysis.kernels import KernelPanel
 from pipeline.analysis.mending import Marks, as_marks, settled, unambiguous_names
 from pipeline.analysis.parts import Slice, slices_with_paths
 from pipeline.analysis.reproduce import Origin, origin
@@ -31,6 +30,7 @@ from pipeline.data.corrections import read_corrections
 from pipeline.data.metadata import read_metadata
 from pipeline.evaluation.slices import image_traits, people_traits, slices_of
 from pipeline.imaging.spec import ModelSpec
+from pipeline.insight.network import NetworkView
 from pipeline.packing.packed import PackedSplit
 
 
@@ -56,7 +56,7 @@ class Findings:
     """What data/corrections.csv says already."""
     names: Mapping[str, str]
     """What a correction must call an image, where that is not its path."""
-    kernels: Sequence[KernelPanel]
+    network: NetworkView
     origin: Origin
 
 
@@ -65,7 +65,7 @@ def read_findings(
     *,
     spec: ModelSpec,
     test: PackedSplit,
-    kernels: Sequence[KernelPanel],
+    network: NetworkView,
     parameters: Mapping[str, Mapping[str, Any]],
 ) -> Findings:
     """Read what the other stages found.
@@ -74,7 +74,7 @@ def read_findings(
         layout: where it lies.
         spec: of the model.
         test: the packed test images.
-        kernels: pictures of the network's kernels.
+        network: what is to be seen inside it.
         parameters: what the run was made with, by section and key.
 
     Raises:
@@ -105,7 +105,7 @@ def read_findings(
         risk=read_records(layout.risk_coverage, RiskPoint, stage="evaluate"),
         marks=marks,
         names=unambiguous_names(members),
-        kernels=kernels,
+        network=network,
         origin=origin(
             [layout.model, layout.raw_archive, layout.split],
             model=layout.model,

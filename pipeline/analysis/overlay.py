@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.analysis.thumbnails import Thumbnail, png_data
+from pipeline.analysis.thumbnails import Thumbnail
+from pipeline.insight.pictures import picture
 
 VEIL_SIDE_PX = 32
 """A map of a few values a side, made smooth; the browser scales it up."""
@@ -42,19 +43,16 @@ def veil(heat: NDArray[np.floating[Any]], *, over: Thumbnail, fit: str) -> Veil:
     if fit in ("crop", "pad"):
         w = h = min(width, height) if fit == "crop" else max(width, height)
         x, y = (width - w) / 2, (height - h) / 2
-    return Veil(number=over.number, x=x, y=y, width=w, height=h, data=png_data(_picture(heat)))
+    drawn = picture(_black(heat), alt="")
+    return Veil(number=over.number, x=x, y=y, width=w, height=h, data=drawn.data)
 
 
-def _picture(heat: NDArray[np.floating[Any]]) -> Image.Image:
+def _black(heat: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Return (H, W, 2) black and its opacity."""
     seen = Image.fromarray(np.asarray(heat, np.float32)).resize(
         (VEIL_SIDE_PX, VEIL_SIDE_PX), Image.Resampling.BICUBIC
     )
-    alpha = DARKEST * (1 - np.clip(np.asarray(seen), 0, 1) ** GAMMA)
-    steps = np.round(alpha * LEVELS) / LEVELS  # a fraction of the bytes, and no step to be seen
-    return Image.merge(
-        "LA",
-        [
-            Image.new("L", (VEIL_SIDE_PX, VEIL_SIDE_PX), 0),
-            Image.fromarray((255 * steps).round().astype(np.uint8)),
-        ],
-    )
+    opacity = DARKEST * (1 - np.clip(np.asarray(seen), 0, 1) ** GAMMA)
+    steps = np.round(opacity * LEVELS) / LEVELS  # fewer bytes, and no step to be seen
+    opaque = (255 * steps).round().astype(np.uint8)
+    return np.stack([np.zeros_like(opaque), opaque], axis=2)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,15 @@ POOLS = (
     nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """Where in a network a map is made."""
+
+    module: nn.Module
+    shape: tuple[int, int, int]
+    """(C, h, w)."""
 
 
 @contextmanager
@@ -30,8 +40,8 @@ def inspecting(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def last_map(model: Classifier, *, image_px: tuple[int, int]) -> tuple[nn.Module, tuple[int, int]]:
-    """Return the module that makes the last map, which is averaged or flattened, and (h, w) of it.
+def maps_of(model: Classifier, *, image_px: tuple[int, int]) -> list[Map]:
+    """Return the maps (N, C, h, w) that a network makes, in the order in which they are made.
 
     Poolings are passed over, since a pooled map is coarser (VGG ends in one). A module that runs
     more than once in a pass cannot be told apart from itself and is passed over too.
@@ -41,7 +51,7 @@ def last_map(model: Classifier, *, image_px: tuple[int, int]) -> tuple[nn.Module
         image_px: height and width of the images to look at.
 
     Raises:
-        ValueError: nothing in the network makes a map (N, C, h, w).
+        ValueError: nothing in the network makes a map.
     """
     made: list[tuple[nn.Module, Tensor]] = []
     pooled: list[Tensor] = []
@@ -61,15 +71,17 @@ def last_map(model: Classifier, *, image_px: tuple[int, int]) -> tuple[nn.Module
         for hook in hooks:
             hook.remove()
     runs = Counter(module for module, _ in made)
-    maps = [
-        (module, output)
+    found = [
+        Map(module=module, shape=(output.shape[1], output.shape[2], output.shape[3]))
         for module, output in made
         # A container that ends in a pooling hands the pooling's output on, the same object.
         if runs[module] == 1 and not any(output is other for other in pooled)
     ]
-    if not maps:
+    if not found:
         raise ValueError("the network makes no map (N, C, h, w) to look at")
-    # In small images the last maps may be single places; then the last is as good as any.
-    wide = [entry for entry in maps if entry[1].shape[2:] != (1, 1)]
-    module, output = (wide or maps)[-1]
-    return module, (output.shape[2], output.shape[3])
+    return found
+
+
+def last_map(maps: list[Map], *, side: int) -> Map | None:
+    """Return the last of the maps of at least `side` places a side; None if there is none."""
+    return next((m for m in reversed(maps) if min(m.shape[1:]) >= side), None)
