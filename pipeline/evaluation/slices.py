@@ -40,12 +40,15 @@ def slice_rows(right: NDArray[np.bool_], traits: Sequence[Trait]) -> list[SliceR
         right: (N,) whether each image was classified right.
         traits: with N values each.
     """
-    rows = []
+    return [_row(name, value, right[where]) for name, value, where in slices_of(traits)]
+
+
+def slices_of(traits: Sequence[Trait]) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Yield trait, value and which of the N images have it, as (N,) booleans."""
     for trait in traits:
         parts = list(_parts(trait.values))
         if len(parts) > 1:
-            rows += [_row(trait.name, value, right[where]) for value, where in parts]
-    return rows
+            yield from ((trait.name, value, where) for value, where in parts)
 
 
 def image_traits(split: PackedSplit, samples: Mapping[str, Sample]) -> list[Trait]:
