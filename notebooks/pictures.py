@@ -110,10 +110,10 @@ def loss_of_probability() -> None:
     axes.set_title("Loss of one answer: −log(probability of the right class)")
 
 
-def curve_fits(x: Tensor, curve: Tensor, fits: Mapping[int, tuple[Tensor, float]]) -> None:
+def curve_fits(x: Tensor, curve: Tensor, fits: Mapping[int, tuple[float, Tensor]]) -> None:
     """Draw what networks of so many units made of a curve."""
     figure, axes = plt.subplots(1, len(fits), figsize=(10, 2.8), sharey=True)
-    for place, (units, (fitted, error)) in zip(axes, fits.items(), strict=True):
+    for place, (units, (error, fitted)) in zip(axes, fits.items(), strict=True):
         place.plot(x, curve, color=GREY, lw=4, alpha=0.4, label="to be fitted")
         place.plot(x, fitted, color=BLUE, label="network")
         place.set(xlabel="input", title=f"{units} units, mean squared error {error:.2g}")
@@ -245,6 +245,26 @@ def kernels(first: Sequence[Array], second: Sequence[Array], *, titles: tuple[st
         for place, tile in zip(axes.flat, tiles, strict=False):
             place.imshow(tile, cmap="gray", vmin=0, vmax=255)
         part.suptitle(title, fontsize=9)
+
+
+def layers(
+    images: Array,
+    places: Sequence[Sequence[Sequence[tuple[int, float, float]]]],
+    sees_px: Sequence[int],
+) -> None:
+    """Show the parts of images that channels answer to most, a row of channels for each layer."""
+    figure = plt.figure(figsize=(11, 1.15 * len(places)))
+    parts = figure.subfigures(len(places), len(places[0]), wspace=0.04)
+    side = images.shape[1]
+    for row, (channels, px) in enumerate(zip(places, sees_px, strict=True)):
+        for column, found in enumerate(channels):
+            axes = parts[row, column].subplots(1, len(found))
+            for place, (image, y, x) in zip(axes, found, strict=True):
+                top, left = (int(np.clip(round(at * side - px / 2), 0, side - px)) for at in (y, x))
+                _picture(place, images[image, top : top + px, left : left + px])
+            if column == 0:
+                axes[0].set_ylabel(f"layer {row + 1}", fontsize=9)
+    figure.suptitle("What four channels of each layer answer to most, six places each")
 
 
 def views(original: Array, seen: Sequence[Array]) -> None:
