@@ -73,7 +73,7 @@ def answers(
 
 def tensor(pixels: Array, *, top: int, left: int, side: int = 6) -> None:
     """Show an image (H, W, 3), its three colours, and the numbers of a small part."""
-    figure, axes = plt.subplots(1, 5, figsize=(11, 2.9), width_ratios=[1, 1, 1, 1, 1.6])
+    figure, axes = plt.subplots(1, 5, figsize=(11.5, 2.9), width_ratios=[1, 1, 1, 1, 1.7])
     _picture(axes[0], pixels, f"{pixels.shape[0]} × {pixels.shape[1]} pixels")
     edge = plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=RED, lw=1.5)
     axes[0].add_patch(edge)
@@ -87,7 +87,7 @@ def tensor(pixels: Array, *, top: int, left: int, side: int = 6) -> None:
             ink = "white" if part[row, column].mean() < 110 else "black"
             axes[4].text(
                 *(column, row, f"{red}\n{green}\n{blue}"),
-                **{"ha": "center", "va": "center", "fontsize": 5.5, "color": ink},
+                **{"ha": "center", "va": "center", "fontsize": 6.5, "color": ink},
             )
     figure.suptitle("An image is a box of numbers: rows × columns × 3 colours")
 
@@ -244,6 +244,8 @@ def kernels(first: Sequence[Array], second: Sequence[Array], *, titles: tuple[st
             place.axis("off")
         for place, tile in zip(axes.flat, tiles, strict=False):
             place.imshow(tile, cmap="gray", vmin=0, vmax=255)
+            edge = {"fill": False, "color": GREY, "lw": 0.8, "clip_on": False}
+            place.add_patch(plt.Rectangle((-0.5, -0.5), tile.shape[1], tile.shape[0], **edge))
         part.suptitle(title, fontsize=9)
 
 
@@ -253,7 +255,7 @@ def layers(
     sees_px: Sequence[int],
 ) -> None:
     """Show the parts of images that channels answer to most, a row of channels for each layer."""
-    figure = plt.figure(figsize=(11, 1.15 * len(places)))
+    figure = plt.figure(figsize=(11, 0.95 * len(places)))
     parts = figure.subfigures(len(places), len(places[0]), wspace=0.04)
     side = images.shape[1]
     for row, (channels, px) in enumerate(zip(places, sees_px, strict=True)):
@@ -264,7 +266,7 @@ def layers(
                 _picture(place, images[image, top : top + px, left : left + px])
             if column == 0:
                 axes[0].set_ylabel(f"layer {row + 1}", fontsize=9)
-    figure.suptitle("What four channels of each layer answer to most, six places each")
+    figure.suptitle("What three channels of each layer answer to most, five places each")
 
 
 def views(original: Array, seen: Sequence[Array]) -> None:
@@ -282,23 +284,24 @@ def lr_curve(rates: Sequence[float], losses: Sequence[float], suggested: float) 
     x, y = np.array(rates), np.array(losses)
     axes.semilogx(x, y, color=BLUE)
     low = int(y.argmin())
-    drop = y[0] - y[low]
+    drop = max(y[0] - y[low], 1e-6)
     falls = int(np.argmax(y < y[0] - 0.1 * drop))
-    wall = low + int(np.argmax(y[low:] > y[low] + 0.15 * drop)) if y[-1] > y[low] else len(y) - 1
+    above = np.flatnonzero(y[low:] > y[0])  # worse than before the first step
+    wall = low + int(above[0]) if len(above) else len(y) - 1
     regions = {"flat": (0, falls), "falling": (falls, low), "bottom": (low, wall),
                "wall": (wall, len(x) - 1)}  # fmt: skip
-    top = y.max() + 0.12 * (y.max() - y.min())
+    bottom, top = y[low] - 0.4 * drop, min(y.max(), y[0] + 3 * drop)
     for k, (name, (start, end)) in enumerate(regions.items()):
         if end > start:
-            axes.axvspan(x[start], x[end], color=GREY, alpha=0.16 if k % 2 else 0.05, lw=0)
+            axes.axvspan(x[start], x[end], color=GREY, alpha=0.2 if k % 2 else 0.05, lw=0)
             middle = np.sqrt(x[start] * x[end])
             axes.text(middle, top, name, ha="center", va="bottom", fontsize=8)
     axes.axvline(suggested, color=RED, lw=1.2)
     axes.annotate(
-        f"suggested: {suggested:g}", (suggested, y.min()), xytext=(-6, 2),
+        f"suggested: {suggested:g}", (suggested, top - 0.15 * (top - bottom)), xytext=(-6, 0),
         textcoords="offset points", ha="right", color=RED, fontsize=9,
     )  # fmt: skip
-    axes.set(xlabel="learning rate (log scale)", ylabel="loss, nats", ylim=(None, top))
+    axes.set(xlabel="learning rate (log scale)", ylabel="loss, nats", ylim=(bottom, top))
     axes.set_title("Learning rate finder", pad=16)
 
 
@@ -312,7 +315,8 @@ def three_rates(runs: Mapping[float, Sequence[float]], *, suggested: float) -> N
         smooth = np.convolve(losses, np.ones(3) / 3, mode="valid")
         axes.plot(np.arange(2, 2 + len(smooth)), smooth, color=colour, label=f"{lr:.2g}, {name}")
     axes.axhline(np.log(2), color=GREY, lw=0.8, ls=":")
-    axes.text(1, np.log(2), "guessing", fontsize=8, color=GREY, va="bottom")
+    axes.text(0, np.log(2), "guessing", fontsize=8, color=GREY, va="top")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     highest = max(max(losses) for losses in runs.values())
     axes.set(xlabel="step", ylabel="loss, nats", ylim=(0.3, min(highest, 2.0)))
     axes.set_title(f"Two epochs at three rates (mean of three steps; suggested: {suggested:g})")
