@@ -1,34 +1,35 @@
 """Find the learning rate: start tiny, keep doubling, stop when the loss explodes.
 
 Reads   data/packed
-Writes  reports/lr_find/suggestion.json, reports/lr_find/curve.csv
-Params  lr_find, model, train.batch_size, train.optimizer, train.weight_decay, train.sizes_px,
-        train.crop_min_area, train.flip, train.label_smoothing, train.precision
+Writes  reports/lr_find/suggestion.json, reports/lr_find/curve.csv, reports/lr_find/sweeps.csv,
+        reports/lr_find/rules.json
+Params  lr_find, model, train.batch_size, train.optimizer, train.weight_decay, train.lr_factors,
+        train.freeze_epochs, train.sizes_px, train.label_smoothing, train.precision and the
+        augmentation: train.crop_min_area, flip, jitter, erasing, mixup, cutmix
 """
 
 import logging
+from dataclasses import replace
+from functools import partial
 
-from pipeline.core.artifacts import CurvePoint, write_records, write_suggestion
+from pipeline.core.artifacts import CurvePoint, SweepPoint, write_records, write_suggestion
+from pipeline.core.atomic import write_json
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
 from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
-from pipeline.modeling.batches import Augmentation
+from pipeline.modeling.augment import Augmentation
 from pipeline.modeling.device import choose_compute
-from pipeline.modeling.lr_finder import (
-    EDGE_TO_PEAK,
-    mean_curve,
-    ramp,
-    steepest_improvement,
-    suggest_lr,
-    sweep,
-)
+from pipeline.modeling.lr_finder import Floats, ramp, sweep
+from pipeline.modeling.lr_rules import EDGE_TO_PEAK, Verdict, judge, mean_curve
 from pipeline.modeling.optimizers import default_lr
 from pipeline.modeling.zoo import build_model, fit_to_data
 from pipeline.packing.packed import read_packed
 
 log = logging.getLogger(__name__)
+WHOLE, HEAD = "whole", "head"
+Sweeps = dict[str, list[Floats]]
 
 
 def run(params: Params, layout: Layout) -> None:
@@ -43,47 +44,99 @@ def run(params: Params, layout: Layout) -> None:
         max_lr=params.lr_find.max_lr,
         steps_per_doubling=params.lr_find.steps_per_doubling,
     )
-    curves = []
-    with Progress("lr_find", total=len(rates) * params.lr_find.sweeps, unit="steps") as progress:
-        for index in range(params.lr_find.sweeps):
-            seed = params.lr_find.seed + index
-            model = build_model(
-                params.model.arch,
-                n_classes=len(packed.classes),
-                weights=params.model.weights,
-                seed=seed,
-            )
+    parts = [WHOLE, HEAD] if params.train.freeze_epochs else [WHOLE]
+    seeds = range(params.lr_find.seed, params.lr_find.seed + params.lr_find.sweeps)
+    build = partial(
+        build_model,
+        params.model.arch,
+        n_classes=len(packed.classes),
+        weights=params.model.weights,
+    )
+    with Progress("lr_find", total=len(rates) * len(seeds) * len(parts), unit="steps") as progress:
+        run_sweep = partial(
+            sweep,
+            train=packed.train,
+            rates=rates,
+            optimizer_name=params.train.optimizer,
+            weight_decay=params.train.weight_decay,
+            batch_size=params.train.batch_size,
+            size_px=params.train.sizes_px[0],
+            augmentation=Augmentation(
+                crop_min_area=params.train.crop_min_area,
+                flip=params.train.flip,
+                jitter=params.train.jitter,
+                erasing=params.train.erasing,
+                mixup=params.train.mixup,
+                cutmix=params.train.cutmix,
+            ),
+            label_smoothing=params.train.label_smoothing,
+            stop_factor=params.lr_find.stop_factor,
+            compute=compute,
+            lr_factors=params.train.lr_factors,
+            n_classes=len(packed.classes),
+            on_step=progress.advance,
+        )
+        sweeps: Sweeps = {part: [] for part in parts}
+        for seed in seeds:  # fresh weights and batches
+            model = build(seed=seed)
             fit_to_data(model, packed.train)
-            losses = sweep(
-                model.to(compute.device),
-                packed.train,
-                rates=rates,
-                optimizer_name=params.train.optimizer,
-                weight_decay=params.train.weight_decay,
-                batch_size=params.train.batch_size,
-                size_px=params.train.sizes_px[0],
-                augmentation=Augmentation(
-                    crop_min_area=params.train.crop_min_area, flip=params.train.flip
-                ),
-                label_smoothing=params.train.label_smoothing,
-                stop_factor=params.lr_find.stop_factor,
-                seed=seed,
-                compute=compute,
-                on_step=progress.advance,
-            )
-            curves.append(losses)
-    curve = mean_curve(rates, curves)
-    suggestion = suggest_lr(
-        curve,
-        edge_to_peak=EDGE_TO_PEAK[params.train.optimizer],
-        default_lr=default_lr(params.train.optimizer, pretrained=params.model.weights != "none"),
+            model = model.to(compute.device)
+            for part, found in sweeps.items():
+                found.append(run_sweep(model, seed=seed, head_alone=part == HEAD))
+    pretrained = params.model.weights != "none"
+    verdicts = {
+        part: judge(
+            rates,
+            found,
+            rule=params.lr_find.rule,
+            edge_to_peak=EDGE_TO_PEAK[params.train.optimizer],
+            default_lr=default_lr(params.train.optimizer, pretrained=pretrained and part == WHOLE),
+        )
+        for part, found in sweeps.items()
+    }
+    _write(layout, rates, sweeps, verdicts)
+    for part, verdict in verdicts.items():
+        log.info(
+            "%s: suggested learning rate %g, %s: %s",
+            *(part, verdict.suggestion.lr, verdict.suggestion.status, verdict.reason),
+        )
+
+
+def _write(
+    layout: Layout,
+    rates: Floats,
+    sweeps: Sweeps,
+    verdicts: dict[str, Verdict],
+) -> None:
+    points = [
+        SweepPoint(part=part, sweep=number, lr=float(lr), loss=float(loss))
+        for part, found in sweeps.items()
+        for number, losses in enumerate(found)
+        for lr, loss in zip(rates, losses, strict=False)
+    ]
+    write_records(layout.lr_sweeps, points, SweepPoint)
+    write_records(layout.lr_curve, mean_curve(rates, sweeps[WHOLE]), CurvePoint)
+    write_json(
+        layout.lr_rules,
+        {
+            part: {
+                "status": verdict.suggestion.status,
+                "reason": verdict.reason,
+                "rules": {name: _rounded(lr) for name, lr in verdict.rules.items()},
+                "edges": [_rounded(edge) for edge in verdict.edges],
+            }
+            for part, verdict in verdicts.items()
+        },
     )
-    write_records(layout.lr_curve, curve, CurvePoint)
+    suggestion = verdicts[WHOLE].suggestion
+    if HEAD in verdicts:
+        head = verdicts[HEAD].suggestion
+        suggestion = replace(suggestion, head_lr=head.lr, head_status=head.status)
     write_suggestion(layout.suggestion, suggestion)
-    log.info(
-        "suggested learning rate %g (%s); the loss fell fastest at %.2g",
-        *(suggestion.lr, suggestion.status, steepest_improvement(curve)),
-    )
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else float(f"{rate:.2g}")
 
 
 if __name__ == "__main__":

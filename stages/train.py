@@ -7,32 +7,30 @@ Params  model, train
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import torch
 
-import pipeline
-from pipeline.core.artifacts import EpochRecord, read_suggestion, write_records
+from pipeline.core.artifacts import EpochRecord, Suggestion, read_suggestion, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.errors import TrainingError
 from pipeline.core.layout import Layout
-from pipeline.core.params import Params
+from pipeline.core.params import Params, TrainParams
 from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
-from pipeline.modeling.advice import advise
 from pipeline.modeling.checkpoint import save_checkpoint
-from pipeline.modeling.device import Compute, choose_compute
-from pipeline.modeling.fit import Fitting, Recipe, in_words
+from pipeline.modeling.device import choose_compute
+from pipeline.modeling.fingerprint import Origin, code_files, data_files, machine
+from pipeline.modeling.fit import Fitting
+from pipeline.modeling.history import conclusions, in_words, kept_epoch
 from pipeline.modeling.precompute import cached_features
+from pipeline.modeling.recipe import Recipe
 from pipeline.modeling.resume import (
     Checkpoints,
     checkpoint_root,
-    fingerprint,
     held,
     remove_folder,
     remove_others,
@@ -42,20 +40,19 @@ from pipeline.modeling.zoo import build_model, fit_to_data, without_head
 from pipeline.packing.packed import read_packed
 
 log = logging.getLogger(__name__)
-CODE = ("core", "imaging", "modeling", "packing")
-"""The sub-packages that a training depends on, as dvc.yaml lists them."""
 
 
 def run(params: Params, layout: Layout) -> None:
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
-    suggestion = read_suggestion(layout.suggestion)
-    lr = suggestion.lr if params.train.lr is None else params.train.lr
-    log.info("peak learning rate %g, %s", lr, _origin(params.train.lr, suggestion.status))
+    rates = _peak_rates(params.train, read_suggestion(layout.suggestion))
+    settings = {**asdict(params.train), **rates}
+    settings.pop("no_suggestion")
     compute = choose_compute(
         device=params.runtime.device,
         threads=params.runtime.threads,
-        precision=params.train.precision,
+        precision=settings.pop("precision"),
     )
+    recipe = Recipe(**settings)
     model = build_model(
         params.model.arch,
         n_classes=len(packed.classes),
@@ -63,48 +60,24 @@ def run(params: Params, layout: Layout) -> None:
         seed=params.train.seed,
     )
     fit_to_data(model, packed.train)
-    recipe = Recipe(
-        lr=lr,
-        epochs=params.train.epochs,
-        freeze_epochs=params.train.freeze_epochs,
-        precompute=params.train.precompute,
-        lr_factors=params.train.lr_factors,
-        patience=params.train.patience,
-        batch_size=params.train.batch_size,
-        seed=params.train.seed,
-        optimizer=params.train.optimizer,
-        weight_decay=params.train.weight_decay,
-        warmup_fraction=params.train.warmup_fraction,
-        schedule=params.train.schedule,
-        cycle_epochs=params.train.cycle_epochs,
-        cycle_factor=params.train.cycle_factor,
-        clip_norm=params.train.clip_norm,
-        accumulate=params.train.accumulate,
-        ema_decay=params.train.ema_decay,
-        balance=params.train.balance,
-        sizes_px=params.train.sizes_px,
-        crop_min_area=params.train.crop_min_area,
-        flip=params.train.flip,
-        jitter=params.train.jitter,
-        erasing=params.train.erasing,
-        mixup=params.train.mixup,
-        cutmix=params.train.cutmix,
-        label_smoothing=params.train.label_smoothing,
-    )
-    settings = {"arch": params.model.arch, **_machine(compute)}
-    sources: dict[str, Any] = {"data": _data_files(layout), "code": _code_files()}
-    root = checkpoint_root(layout.root)
-    key = fingerprint(settings={**settings, **asdict(recipe)}, start=model.state_dict(), **sources)
-    body_key = fingerprint(settings=settings, start=without_head(model), **sources)
     model = model.to(compute.device)
+    origin = Origin(
+        settings={"arch": params.model.arch, **machine(compute)},
+        data=data_files(layout.packed),
+        code=code_files(__file__),
+    )
+    root, key = checkpoint_root(layout.root), origin.key(model.state_dict(), **asdict(recipe))
     with (
         held(layout.model.parent, owner="another training"),
         held(root / "train" / key, owner="another training") as folder,
     ):
         remove_others(folder)
-        checkpoints = Checkpoints(folder)
-        if not params.runtime.resume:
-            checkpoints.clear()
+        features = None
+        if recipe.precompute:
+            cache = root / "features" / origin.key(without_head(model))
+            features = cached_features(
+                model, packed.train, packed.valid, compute=compute, folder=cache
+            )
         fitting = Fitting(
             model,
             packed.train,
@@ -112,20 +85,12 @@ def run(params: Params, layout: Layout) -> None:
             recipe,
             compute=compute,
             n_classes=len(packed.classes),
-            features=cached_features(
-                model,
-                packed.train,
-                packed.valid,
-                compute=compute,
-                folder=root / "features" / body_key,
-            )
-            if recipe.precompute
-            else None,
+            features=features,
         )
-        session = Session(fitting, checkpoints, every_s=params.runtime.checkpoint_seconds)
-        session.resume()
+        session = Session(fitting, Checkpoints(folder), every_s=params.runtime.checkpoint_seconds)
+        session.begin(resume=params.runtime.resume)
         try:
-            _train(session, layout, lr=lr)
+            _train(session, layout)
         except TrainingError:
             remove_folder(folder)  # it would only fail again
             raise
@@ -133,30 +98,25 @@ def run(params: Params, layout: Layout) -> None:
             arch=params.model.arch, classes=packed.classes, preprocess=packed.preprocess
         )
         save_checkpoint(layout.model, weights=fitting.best, spec=spec)
-        _write_progress(layout, fitting.history, lr=lr)
         remove_folder(folder)
 
 
-def _train(session: Session, layout: Layout, *, lr: float) -> None:
+def _train(session: Session, layout: Layout) -> None:
     fitting = session.fitting
     last = fitting.phases[-1].epochs[-1]
     if fitting.history:  # DVC removed the file when the stage began
-        _write_progress(layout, fitting.history, lr=lr)
+        _write_progress(layout, fitting.history, lr=fitting.recipe.lr)
     with Progress("train", total=fitting.images_left) as progress:
         for record in session.run(progress):
-            _write_progress(layout, fitting.history, lr=lr)
+            _write_progress(layout, fitting.history, lr=fitting.recipe.lr)
             log.info("epoch %d of %d: %s", record.epoch, last, in_words(record))
-    if fitting.history[-1].epoch < last:
-        log.info("stopped early: no better epoch in %d", fitting.recipe.patience)
-    best = next(record for record in fitting.history if record.kept)
-    log.info("kept epoch %d, the one with the lowest validation loss", best.epoch)
-    for sentence in advise(fitting.history):
+    for sentence in conclusions(fitting.history, last_epoch=last):
         log.info("%s", sentence)
 
 
 def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float) -> None:
     """Write what is known so far."""
-    best = next(record for record in history if record.kept)
+    best = kept_epoch(history)
     write_records(layout.history, history, EpochRecord)
     write_json(
         layout.train_metrics,
@@ -173,30 +133,31 @@ def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float
     )
 
 
-def _machine(compute: Compute) -> dict[str, Any]:
-    """Return what a result's last bits depend on beside data, code and parameters."""
-    return {
-        "device": str(compute.device),
-        "bf16": compute.bf16,
-        "threads": torch.get_num_threads(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-    }
+def _peak_rates(chosen: TrainParams, suggestion: Suggestion) -> dict[str, float | None]:
+    """Return the peak rates of the whole network and of the head alone.
+
+    Raises:
+        TrainingError: the range test has no answer, and the user wants no default.
+    """
+    parts = [("lr", chosen.lr, suggestion.lr, suggestion.status)]
+    if chosen.freeze_epochs and suggestion.head_lr is not None:
+        status = suggestion.head_status or "missing"
+        parts.append(("head_lr", chosen.head_lr, suggestion.head_lr, status))
+    rates: dict[str, float | None] = {"head_lr": chosen.head_lr}
+    for name, given, suggested, status in parts:
+        if given is None and status != "ok" and chosen.no_suggestion == "stop":
+            raise TrainingError(
+                f"lr_find's curve is {status} and train.no_suggestion is stop; "
+                f"see reports/lr_find/rules.json, set train.{name}, or no_suggestion: default"
+            )
+        rates[name] = suggested if given is None else given
+        log.info("train.%s: peak learning rate %g, %s", name, rates[name], _origin(given, status))
+    return rates
 
 
-def _data_files(layout: Layout) -> list[Path]:
-    names: Iterable[Path] = sorted(layout.packed.iterdir())
-    return [path for path in names if path.is_file() and not path.name.startswith("test.")]
-
-
-def _code_files() -> list[Path]:
-    top = Path(pipeline.__file__ or "").parent
-    return [Path(__file__), *(p for name in CODE for p in sorted((top / name).rglob("*.py")))]
-
-
-def _origin(lr: float | None, status: str) -> str:
-    if lr is not None:
-        return "from train.lr"
+def _origin(given: float | None, status: str) -> str:
+    if given is not None:
+        return "from params.yaml"
     if status == "ok":
         return "suggested by lr_find"
     return f"the default, since lr_find's curve is {status}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.modeling.fit import Recipe
+from pipeline.modeling.recipe import Recipe
 from pipeline.packing.packed import PackedSplit
 
 RECIPE = Recipe(

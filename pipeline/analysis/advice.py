@@ -5,12 +5,12 @@ from pipeline.core.artifacts import Suggestion
 STATUS_WORDS = {
     "ok": "The loss falls, then explodes. The suggested rate is as high as a whole training "
     "endures, taken from where the explosion begins.",
-    "flat": "The loss hardly moved at any rate, so the curve has no answer; the suggested rate is "
-    "the optimizer's default.",
+    "flat": "The loss never exploded, so the curve has no edge to measure from; the suggested rate "
+    "is the optimizer's default. Let the sweep end at a higher rate.",
     "diverged": "The loss rose from the start, so the curve has no answer; the suggested rate is "
     "the optimizer's default. Start the sweep at a lower rate.",
-    "no explosion": "The loss never exploded, so the curve has no edge to measure from; the "
-    "suggested rate is the optimizer's default. Let the sweep end at a higher rate.",
+    "noisy": "The sweeps exploded at rates far apart, so none of them can be believed; the "
+    "suggested rate is the optimizer's default. Run more sweeps.",
 }
 
 

@@ -57,12 +57,28 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """One step of one sweep of the range test; a row of reports/lr_find/sweeps.csv."""
+
+    part: str
+    """What was trained: `whole` network, or `head` with the body frozen."""
+    sweep: int
+    lr: float
+    loss: float
+    """Of one batch, nats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
     """What lr_find suggests."""
 
     lr: float
+    """Peak rate for training the whole network."""
     status: str
-    """`ok`, or why the curve has no answer: `flat`, `diverged`, `no explosion`."""
+    """`ok`, or why the curve has no answer: `noisy`, `flat`, `diverged`; then lr is the default."""
+    head_lr: float | None = None
+    """Peak rate while the body is frozen; None where it never is."""
+    head_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +206,11 @@ def read_suggestion(path: Path) -> Suggestion:
         suggestion = Suggestion(**content)
     except TypeError as error:
         raise ArtifactError(f"{path}: {error}; run: dvc repro lr_find") from error
-    if not (
-        isinstance(suggestion.lr, float) and math.isfinite(suggestion.lr) and suggestion.lr > 0
-    ):
-        raise ArtifactError(f"{path}: lr is {suggestion.lr!r}; run: dvc repro lr_find")
+    for name, lr in (("lr", suggestion.lr), ("head_lr", suggestion.head_lr)):
+        if lr is None and name == "head_lr":
+            continue
+        if not (isinstance(lr, float) and math.isfinite(lr) and lr > 0):
+            raise ArtifactError(f"{path}: {name} is {lr!r}; run: dvc repro lr_find")
     return suggestion
 
 

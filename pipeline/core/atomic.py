@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.core.errors import ArtifactError
+from pipeline.core.process import signals_held
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY_PREFIX = ".tmp-"
@@ -134,8 +135,9 @@ def _temporary(path: Path, *, folder: bool) -> Iterator[tuple[Path, int]]:
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         if made is not None:
-            _remove(made[0])
-            os.close(made[1])
+            with signals_held():  # or one that comes now would leave a part of it
+                _remove(made[0])
+                os.close(made[1])
 
 
 def _check_target(path: Path, *, folder: bool) -> None:

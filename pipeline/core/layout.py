@@ -56,6 +56,16 @@ class Layout:
         return self.root / "reports/lr_find/curve.csv"
 
     @property
+    def lr_sweeps(self) -> Path:
+        """Every step of every sweep, as measured."""
+        return self.root / "reports/lr_find/sweeps.csv"
+
+    @property
+    def lr_rules(self) -> Path:
+        """The verdict in words, and what each rule says."""
+        return self.root / "reports/lr_find/rules.json"
+
+    @property
     def model(self) -> Path:
         """Weights and ModelSpec of the trained network."""
         return self.root / "models/model.pt"

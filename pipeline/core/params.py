@@ -147,6 +147,8 @@ class LrFindParams:
     """Repetitions over fresh seeds; their curves are averaged."""
     stop_factor: Annotated[float, Between(above=1, high=100)]
     """A sweep stops when its smoothed loss exceeds this multiple of the best so far."""
+    rule: Literal["edge", "steepest", "minimum", "valley", "slide"]
+    """How the rate is read off the curve; see `pipeline.modeling.lr_rules`."""
     seed: Seed
 
     def __post_init__(self) -> None:
@@ -163,6 +165,10 @@ class TrainParams:
 
     lr: Rate | None
     """Peak learning rate of the schedule; null takes the value suggested by lr_find."""
+    head_lr: Rate | None
+    """Peak rate of the epochs in which the body is frozen; null takes the value of lr_find."""
+    no_suggestion: Literal["default", "stop"]
+    """What to do where the range test has no answer: train at the default rate, or not at all."""
     epochs: Annotated[int, Between(low=1, high=10_000)]
     """Epochs with every layer trained."""
     freeze_epochs: Annotated[int, Between(low=0, high=1000)]

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.core.artifacts import remove_artifact
 from pipeline.core.atomic import (
     replacing_folder,
@@ -28,7 +31,7 @@ from pipeline.inference.golden import DEFAULT_PRECISION, write_golden
 INT8_TOLERANCE = 0.02
 """Least tolerance of the golden files for INT8: CPUs round its sums differently."""
 INT8_MARGIN = 1.5
-"""Times the largest difference on this machine."""
+"""Times the largest difference of a golden image on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def write_bundle(bundle: Bundle, layout: Layout, *, n_golden: int) -> None:
         paths=[bundle.gate.reference.paths[row] for row in rows],
         contents=[bundle.contents[row] for row in rows],
         probs=bundle.gate.reference.probs[rows],
-        tolerance=_tolerances(bundle),
+        tolerance=_tolerances(bundle, rows),
     )
     write_repository(
         layout.repository,
@@ -117,9 +120,10 @@ def _figures(parity: Parity) -> dict[str, Any]:
     return {**figures, "n_flipped": len(parity.flipped)}
 
 
-def _tolerances(bundle: Bundle) -> dict[str, float]:
+def _tolerances(bundle: Bundle, rows: NDArray[np.int64]) -> dict[str, float]:
+    """Return the largest difference by precision; `rows` are those of the golden images."""
     tolerances = {DEFAULT_PRECISION: bundle.gate.limits.max_prob_diff}
-    if bundle.int8.parity is not None:
-        wide = INT8_MARGIN * bundle.int8.parity.max_prob_diff
+    if bundle.int8.content is not None:
+        wide = INT8_MARGIN * bundle.gate.max_prob_diff(bundle.int8.content, rows)
         tolerances[PRECISION] = max(INT8_TOLERANCE, math.ceil(wide * 1000) / 1000)
     return tolerances

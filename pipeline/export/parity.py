@@ -118,6 +118,14 @@ class Gate:
         require_accuracy(parity, max_drop=self.limits.max_accuracy_drop)
         return parity
 
+    def max_prob_diff(self, content: bytes, rows: NDArray[np.int64]) -> float:
+        """Return how far a model file's probabilities are from the checkpoint's on some images."""
+        pixels, probs = self.reference.pixels[rows], self.reference.probs[rows]
+        (answers,) = ask(
+            content, pixels, batch_sizes=BATCH_SIZES[-1:], threads=self.threads
+        ).values()
+        return _largest(answers.probs - probs)
+
     def _measure(self, content: bytes, batch_sizes: Sequence[int]) -> Parity:
         pixels = self.reference.pixels
         found = ask(content, pixels, batch_sizes=batch_sizes, threads=self.threads)

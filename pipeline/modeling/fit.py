@@ -4,94 +4,42 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pipeline.core.artifacts import EpochRecord
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.advice import climbed, overfitting_epochs
-from pipeline.modeling.augment import Augmentation
+from pipeline.modeling.advice import climbed
 from pipeline.modeling.batches import dropout_seed, images_per_epoch, n_batches
 from pipeline.modeling.device import Compute
 from pipeline.modeling.feed import FeatureFeed, Features, Feed, PixelFeed
-from pipeline.modeling.layers import frozen_body, layer_groups, train_mode
-from pipeline.modeling.optimizers import build_optimizer, set_lr
+from pipeline.modeling.history import mark_kept
+from pipeline.modeling.layers import frozen_body, train_mode
+from pipeline.modeling.optimizers import set_lr
 from pipeline.modeling.predict import loss_and_accuracy
-from pipeline.modeling.schedule import Schedule, size_of_epoch
+from pipeline.modeling.recipe import (
+    Phase,
+    Recipe,
+    build_augmentation,
+    build_average,
+    build_phase_optimizer,
+    build_schedule,
+    crop_size_px,
+    out_of_patience,
+    phases_of,
+)
+from pipeline.modeling.schedule import Schedule
 from pipeline.modeling.step import all_finite, balancing_weights, train_step
 from pipeline.modeling.zoo import Classifier, head_of
 from pipeline.packing.packed import PackedSplit
 
-__all__ = [
-    "Fitting",
-    "Phase",
-    "Recipe",
-    "fit",
-    "fit_in_phases",
-    "in_words",
-    "mark_kept",
-    "phases_of",
-    "train_step",
-    "weights_of",
-]
+__all__ = ["Fitting", "fit", "fit_in_phases", "train_step", "weights_of"]
 OnStep = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How a network is fitted; the fields are those of the section `train` of params.yaml."""
-
-    lr: float
-    epochs: int
-    freeze_epochs: int
-    batch_size: int
-    seed: int
-    optimizer: str
-    weight_decay: float
-    warmup_fraction: float
-    sizes_px: tuple[int, ...]
-    crop_min_area: float
-    flip: bool
-    label_smoothing: float
-    schedule: str = "linear"
-    cycle_epochs: int = 1
-    cycle_factor: int = 1
-    patience: int | None = None
-    precompute: bool = False
-    lr_factors: tuple[float, ...] = (1.0,)
-    accumulate: int = 1
-    clip_norm: float | None = None
-    ema_decay: float | None = None
-    balance: str = "none"
-    jitter: float = 0.0
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """Epochs with an optimizer and a schedule of their own."""
-
-    epochs: range
-    head_alone: bool = False
-    precomputed: bool = False
-    """The head is fed with features that were computed once."""
-
-
-def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
-    """Return the phases: the head alone for `freeze_epochs`, then everything for `epochs`."""
-    first = recipe.freeze_epochs + 1
-    unfrozen = Phase(epochs=range(first, first + recipe.epochs))
-    if not recipe.freeze_epochs:
-        return (unfrozen,)
-    frozen = Phase(epochs=range(1, first), head_alone=True, precomputed=recipe.precompute)
-    return (frozen, unfrozen)
 
 
 def fit_in_phases(
@@ -229,12 +177,14 @@ class Fitting:
     def _run_phase(self, phase: Phase, on_step: OnStep) -> Iterator[EpochRecord]:
         if self.epoch not in phase.epochs:
             return
-        feed, schedule = self._feed(phase), self._schedule(phase)
-        self._optimizer = self._build_optimizer(phase)
-        self._averaged = self._build_average(phase)
+        recipe, feed = self.recipe, self._feed(phase)
+        schedule = build_schedule(recipe, phase, steps_per_epoch=self.n_steps)
+        self._optimizer = build_phase_optimizer(recipe, phase, self.model)
+        self._averaged = build_average(recipe, phase, self.model)
         self._restore()
-        while self.epoch in phase.epochs and not self._has_stopped_early(phase):
-            size_px = self._size_px(phase)
+        while self.epoch in phase.epochs and not self._is_over(phase):
+            packed_px = int(self.train.pixels.shape[1])
+            size_px = crop_size_px(recipe, phase, epoch=self.epoch, packed_px=packed_px)
             self._train_epoch(feed, schedule, phase, size_px=size_px, on_step=on_step)
             record = self._validate(feed, on_step)
             rate = schedule.lr((self.epoch - phase.epochs[0] + 1) * self.n_steps - 1)
@@ -325,14 +275,7 @@ class Fitting:
             model=self.model,
             train=self.train,
             valid=self.valid,
-            augmentation=Augmentation(
-                crop_min_area=recipe.crop_min_area,
-                flip=recipe.flip,
-                jitter=recipe.jitter,
-                erasing=recipe.erasing,
-                mixup=recipe.mixup,
-                cutmix=recipe.cutmix,
-            ),
+            augmentation=build_augmentation(recipe),
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             balanced=balanced,
@@ -340,51 +283,16 @@ class Fitting:
             compute=self.compute,
         )
 
-    def _schedule(self, phase: Phase) -> Schedule:
-        return Schedule(
-            peak_lr=self.recipe.lr,
-            n_steps=self.n_steps * len(phase.epochs),
-            warmup_fraction=self.recipe.warmup_fraction,
-            shape=self.recipe.schedule,
-            cycle_steps=self.n_steps * self.recipe.cycle_epochs,
-            cycle_factor=self.recipe.cycle_factor,
-        )
-
-    def _build_optimizer(self, phase: Phase) -> Optimizer:
-        factors = (1.0,) if phase.head_alone else self.recipe.lr_factors
-        return build_optimizer(
-            self.recipe.optimizer,
-            self.model,
-            lr=self.recipe.lr,
-            weight_decay=self.recipe.weight_decay,
-            groups=layer_groups(self.model, len(factors)),
-            lr_factors=factors,
-        )
-
-    def _build_average(self, phase: Phase) -> AveragedModel | None:
-        if self.recipe.ema_decay is None or phase.head_alone:
-            return None
-        average = get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]
-        return AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-
     def _class_weights(self) -> Tensor | None:
         if self.recipe.balance != "weights":
             return None
         weights = balancing_weights(self.train.labels, n_classes=self.n_classes)
         return weights.to(self.compute.device)
 
-    def _size_px(self, phase: Phase) -> int:
-        if phase.precomputed:
-            return int(self.train.pixels.shape[1])
-        index = self.epoch - phase.epochs[0] + 1
-        return size_of_epoch(self.recipe.sizes_px, epoch=index, n_epochs=len(phase.epochs))
-
-    def _has_stopped_early(self, phase: Phase) -> bool:
-        """Tell whether the last phase has gone on for `patience` epochs without a better one."""
-        if self.recipe.patience is None or phase is not self.phases[-1]:
-            return False
-        losses = [r.valid_loss for r in self.history if r.epoch in phase.epochs]
-        return bool(losses) and len(losses) - losses.index(min(losses)) > self.recipe.patience
+    def _is_over(self, phase: Phase) -> bool:
+        """Tell whether the phase, the last one, has gone on long enough without a better epoch."""
+        last = phase is self.phases[-1]
+        return last and out_of_patience(self.recipe, phase, self.history)
 
     def _require_finite(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):
@@ -393,25 +301,6 @@ class Fitting:
     def _advice(self) -> str:
         third = self.recipe.lr / 3
         return f"the learning rate is likely too high: lower train.lr, to {third:.2g} for a start"
-
-
-def mark_kept(history: Sequence[EpochRecord]) -> list[EpochRecord]:
-    """Mark the epoch of the lowest validation loss, the last of equals, and overfitting ones."""
-    lowest = min(record.valid_loss for record in history)
-    kept = max(record.epoch for record in history if record.valid_loss == lowest)
-    overfitting = overfitting_epochs(history)
-    return [
-        replace(record, kept=record.epoch == kept, overfitting=record.epoch in overfitting)
-        for record in history
-    ]
-
-
-def in_words(record: EpochRecord) -> str:
-    """Return an epoch's figures as a line of text."""
-    return (
-        f"train loss {record.train_loss:.4f}, valid loss {record.valid_loss:.4f}, "
-        f"valid accuracy {record.valid_accuracy:.4f}"
-    )
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

@@ -1,33 +1,29 @@
 """The learning rate range test: start tiny, keep doubling, stop when the loss explodes.
 
 Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3, with an exponential
-ramp as in fast.ai's lesson 1.
+ramp as in fast.ai's lesson 1. What its curve says is for `lr_rules`.
 """
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
-from pipeline.core.artifacts import CurvePoint, Suggestion
 from pipeline.modeling.batches import Augmentation, n_batches, train_batches
 from pipeline.modeling.device import Compute
-from pipeline.modeling.fit import train_step
+from pipeline.modeling.layers import frozen_body, layer_groups, train_mode
+from pipeline.modeling.lr_rules import MIN_POINTS
 from pipeline.modeling.optimizers import build_optimizer, set_lr
+from pipeline.modeling.step import train_step
+from pipeline.modeling.zoo import Classifier
 from pipeline.packing.packed import PackedSplit
 
 Floats = NDArray[np.float64]
-
-SMOOTHING_DECADES = 0.3  # standard deviation of the Gaussian over log10(lr)
-MIN_DROP = 0.02  # of the initial loss; less than that is a flat curve
-MIN_POINTS = 8
-EDGE = 1.1
-EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.04}
-"""Peak rate of a good training over the edge of the explosion; see docs/learning-rate.md."""
 
 
 def ramp(*, min_lr: float, max_lr: float, steps_per_doubling: int) -> Floats:
@@ -37,7 +33,7 @@ def ramp(*, min_lr: float, max_lr: float, steps_per_doubling: int) -> Floats:
 
 
 def sweep(
-    model: nn.Module,
+    model: Classifier,
     train: PackedSplit,
     *,
     rates: Floats,
@@ -50,41 +46,70 @@ def sweep(
     stop_factor: float,
     seed: int,
     compute: Compute,
+    head_alone: bool = False,
+    lr_factors: Sequence[float] = (1.0,),
+    n_classes: int | None = None,
     on_step: Callable[[int], None] = lambda n_steps: None,
 ) -> Floats:
     """Return the training loss at each rate, in nats; shorter than `rates` if the loss exploded.
 
     The test trains a copy: the model and torch's random state are the same before and after.
+
+    Args:
+        model: the network, on the device.
+        train: images; a small set is gone through again and again, in another order each time.
+        rates: one for each step.
+        optimizer_name: see `build_optimizer`.
+        weight_decay: see `build_optimizer`.
+        batch_size: as in the training.
+        size_px: side of the crops.
+        augmentation: as in the training.
+        label_smoothing: as in the training.
+        stop_factor: the sweep ends when its loss exceeds this multiple of the lowest.
+        seed: of order, augmentation and dropout.
+        compute: where.
+        head_alone: the body is frozen, as in the first phase of a fine-tuning.
+        lr_factors: of the layer groups; the curve's rate is that of a group with factor 1.
+        n_classes: K, where images are mixed.
+        on_step: called with 1 after each step.
     """
     losses: list[float] = []
+    batches = _endless(
+        train,
+        batch_size=batch_size,
+        size_px=size_px,
+        augmentation=augmentation,
+        seed=seed,
+        n_classes=n_classes,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # for dropout
-        copied = copy.deepcopy(model).train()
-        optimizer = build_optimizer(
-            optimizer_name, copied, lr=float(rates[0]), weight_decay=weight_decay
-        )
-        epochs = range(1, 2 + len(rates) // n_batches(len(train), batch_size))
-        batches = (
-            batch
-            for epoch in epochs
-            for batch in train_batches(
-                train,
-                batch_size=batch_size,
-                size_px=size_px,
-                augmentation=augmentation,
-                seed=seed,
-                epoch=epoch,
+        copied = copy.deepcopy(model)
+        with frozen_body(copied) if head_alone else nullcontext():
+            train_mode(copied)
+            factors = (1.0,) if head_alone else lr_factors
+            optimizer = build_optimizer(
+                optimizer_name,
+                copied,
+                lr=float(rates[0]),
+                weight_decay=weight_decay,
+                groups=layer_groups(copied, len(factors)),
+                lr_factors=factors,
             )
-        )
-        for lr, (pixels, labels) in zip(rates, batches, strict=False):
-            set_lr(optimizer, float(lr))
-            loss = train_step(
-                copied, optimizer, pixels, labels, label_smoothing=label_smoothing, compute=compute
-            )
-            losses.append(loss.item())
-            on_step(1)
-            if exploded(losses, stop_factor=stop_factor):
-                break
+            for lr, (pixels, targets) in zip(rates, batches, strict=False):
+                set_lr(optimizer, float(lr))
+                loss = train_step(
+                    copied,
+                    optimizer,
+                    pixels,
+                    targets,
+                    label_smoothing=label_smoothing,
+                    compute=compute,
+                )
+                losses.append(loss.item())
+                on_step(1)
+                if exploded(losses, stop_factor=stop_factor):
+                    break
     return np.array(losses)
 
 
@@ -98,64 +123,24 @@ def exploded(losses: Sequence[float], *, stop_factor: float) -> bool:
     return bool(means[-1] > stop_factor * means.min())
 
 
-def mean_curve(rates: Floats, sweeps: Sequence[Floats]) -> list[CurvePoint]:
-    """Average the sweeps over their common length, each smoothed in log rate.
-
-    A finite loss is clipped at three times the first, so that one explosion does not hide the rest.
-    """
-    length = min(len(losses) for losses in sweeps)
-    rates = rates[:length]
-    smooth = np.stack([_smoothed(rates, losses[:length]) for losses in sweeps])
-    return [
-        CurvePoint(lr=float(lr), loss=float(mean), spread=float(spread))
-        for lr, mean, spread in zip(rates, smooth.mean(0), smooth.std(0), strict=True)
-    ]
-
-
-def suggest_lr(
-    curve: Sequence[CurvePoint], *, edge_to_peak: float, default_lr: float
-) -> Suggestion:
-    """Return the peak rate for a training, rounded to two digits, from where the curve turns up.
-
-    The steepest improvement is where the lesson takes the rate from; with small batches it moves
-    by a factor of three and more from seed to seed, the edge of the explosion by 1.3.
-
-    Args:
-        curve: what `mean_curve` returned.
-        edge_to_peak: factor from the edge to the peak rate of a training, see `EDGE_TO_PEAK`.
-        default_lr: suggested when the curve has no answer; the status then says why.
-    """
-    losses = np.array([point.loss for point in curve])
-    if len(curve) < MIN_POINTS or losses.argmin() == 0:
-        return Suggestion(lr=default_lr, status="diverged")
-    if losses[0] - losses.min() < MIN_DROP * losses[0]:
-        return Suggestion(lr=default_lr, status="flat")
-    edge = edge_of_explosion(curve)
-    if edge is None:
-        return Suggestion(lr=default_lr, status="no explosion")
-    return Suggestion(lr=float(f"{edge * edge_to_peak:.2g}"), status="ok")
-
-
-def edge_of_explosion(curve: Sequence[CurvePoint]) -> float | None:
-    """Return the first rate past the minimum where the loss is 10 % above it; None if none is."""
-    losses = [point.loss for point in curve]
-    lowest = min(losses)
-    past = curve[losses.index(lowest) :]
-    return next((point.lr for point in past if point.loss > EDGE * lowest), None)
-
-
-def steepest_improvement(curve: Sequence[CurvePoint]) -> float:
-    """Return the rate at which the loss falls fastest per decade of rate."""
-    losses = np.array([point.loss for point in curve])
-    rates = np.log10([point.lr for point in curve])
-    best = max(1, int(losses.argmin()))
-    return curve[int(np.gradient(losses, rates)[: best + 1].argmin())].lr
-
-
-def _smoothed(rates: Floats, losses: Floats) -> Floats:
-    """Convolve with a Gaussian in log10(rate), the weights renormalised at the ends."""
-    ceiling = 3 * losses[0]
-    losses = np.minimum(np.where(np.isfinite(losses), losses, ceiling), ceiling)
-    position = np.log10(rates)
-    weights = np.exp(-0.5 * ((position[:, None] - position) / SMOOTHING_DECADES) ** 2)
-    return np.asarray((weights * losses).sum(1) / weights.sum(1))
+def _endless(
+    train: PackedSplit,
+    *,
+    batch_size: int,
+    size_px: int,
+    augmentation: Augmentation,
+    seed: int,
+    n_classes: int | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    epoch = 0
+    while n_batches(len(train), batch_size):
+        epoch += 1
+        yield from train_batches(
+            train,
+            batch_size=batch_size,
+            size_px=size_px,
+            augmentation=augmentation,
+            seed=seed,
+            epoch=epoch,
+            n_classes=n_classes,
+        )

@@ -8,21 +8,19 @@ that its result depends on, and removes it when it is done.
 import fcntl
 import hashlib
 import io
-import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from pipeline.core.atomic import sha256_file, write_bytes
+from pipeline.core.atomic import write_bytes
 from pipeline.core.errors import ArtifactError, TrainingError
 
 log = logging.getLogger(__name__)
@@ -105,28 +103,6 @@ def checkpoint_root(root: Path) -> Path:
     DVC runs a queued experiment in a copy of the repository, which is gone when it was killed.
     """
     return Path(os.environ.get("DVC_ROOT") or root) / ".ckpt"
-
-
-def fingerprint(
-    *, settings: dict[str, Any], data: Sequence[Path], code: Sequence[Path], start: Any
-) -> str:
-    """Return the name of a training: a sha256 of all that its result depends on.
-
-    Args:
-        settings: parameters, device, threads; anything that JSON can hold.
-        data: files that are read, hashed whole: at 1 GB/s and more that is a small part of one
-            epoch, while size and date would take a changed file for the same.
-        code: Python files.
-        start: state dict of the model before the first step; it stands for the file or the
-            download that the weights came from.
-    """
-    parts = {
-        "settings": settings,
-        "data": [sha256_file(path) for path in data],
-        "code": [sha256_file(path) for path in code],
-        "start": _tensors_sha256(start),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @contextmanager
@@ -221,12 +197,3 @@ def _modified(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _tensors_sha256(state: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        values = tensor.detach().cpu().contiguous().flatten()
-        digest.update(values.view(torch.uint8).numpy().data if values.numel() else b"")
-    return digest.hexdigest()

@@ -39,17 +39,18 @@ class Session:
     _cost_s: float = 0.0
     _note: str = ""
 
-    def resume(self) -> bool:
-        """Take up the newest whole checkpoint, if there is one."""
+    def begin(self, *, resume: bool) -> None:
+        """Take up the newest whole checkpoint if there is one, or remove them all."""
+        if not resume:
+            self.checkpoints.clear()
         state = self.checkpoints.load(device=self.fitting.compute.device)
         if state is None:
-            return False
+            return
         self.fitting.load_state_dict(state)
         log.info(
             "continues in epoch %d after step %d of %d",
             *(self.fitting.epoch, self.fitting.step, self.fitting.n_steps),
         )
-        return True
 
     def run(self, progress: Progress) -> Iterator[EpochRecord]:
         """Train what is left, yielding a record per epoch.

@@ -1,6 +1,8 @@
 """Files are written whole or not at all."""
 
 import hashlib
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +56,31 @@ def test_a_killed_writer_leaves_the_old_file_and_the_next_one_cleans_up(tmp_path
     assert len(names_in(tmp_path)) == 2
     write_bytes(path, b"newer")
     assert names_in(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_old_folder_is_removed_leaves_no_part_of_it(
+    tmp_path, monkeypatch, number
+):
+    out, heard, remove = tmp_path / "out", [], shutil.rmtree
+
+    def interrupted(path, **options):
+        signal.raise_signal(number)
+        remove(path, **options)
+
+    def write(text):
+        with replacing_folder(out) as folder:
+            (folder / "file").write_text(text)
+
+    write("old")
+    monkeypatch.setattr(atomic.shutil, "rmtree", interrupted)
+    before = signal.signal(number, lambda *_: heard.append(names_in(tmp_path)))
+    try:
+        write("new")
+    finally:
+        signal.signal(number, before)
+    assert heard == [["out"]]
+    assert (out / "file").read_text() == "new"
 
 
 def test_a_folder_in_the_way_gives_one_line(tmp_path):

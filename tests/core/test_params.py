@@ -108,7 +108,7 @@ def test_an_unknown_key_is_named(tree):
 
 def test_a_missing_key_is_named(tree):
     del tree["train"]["lr"]
-    with pytest.raises(ParamsError, match=r"^train\.lr: missing key, found epochs, "):
+    with pytest.raises(ParamsError, match=r"^train\.lr: missing key, found head_lr, "):
         parse_params(tree)
 
 

@@ -2,7 +2,7 @@
 
 from pipeline.core.artifacts import EpochRecord
 from pipeline.modeling.advice import advise, climbed, overfitting_epochs, rising_epochs
-from pipeline.modeling.fit import mark_kept
+from pipeline.modeling.history import mark_kept
 
 
 def history(*losses: tuple[float, float], sizes: tuple[int, ...] = ()) -> list[EpochRecord]:

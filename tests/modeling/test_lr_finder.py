@@ -1,40 +1,13 @@
-"""The range test: its ramp, its curve, its rule, and that it leaves no trace."""
+"""The range test: its ramp, its end, and that it leaves no trace."""
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.core.artifacts import CurvePoint
 from pipeline.modeling.batches import Augmentation
 from pipeline.modeling.fit import weights_of
-from pipeline.modeling.lr_finder import (
-    edge_of_explosion,
-    exploded,
-    mean_curve,
-    ramp,
-    steepest_improvement,
-    suggest_lr,
-    sweep,
-)
+from pipeline.modeling.lr_finder import exploded, ramp, sweep
 from pipeline.modeling.zoo import build_model, fit_to_data
-
-
-def curve_of(*points):
-    return [CurvePoint(lr=lr, loss=loss, spread=0.0) for lr, loss in points]
-
-
-# Flat, then falling fastest from 1e-3 to 1e-2, then exploding past 0.1.
-TEXTBOOK = curve_of(
-    (1e-6, 0.70),
-    (1e-5, 0.70),
-    (1e-4, 0.69),
-    (1e-3, 0.65),
-    (1e-2, 0.50),
-    (3e-2, 0.45),
-    (1e-1, 0.48),
-    (3e-1, 0.60),
-    (1.0, 1.50),
-)
 
 
 def test_the_rate_starts_tiny_and_doubles():
@@ -52,49 +25,6 @@ def test_an_explosion_is_noticed_and_noise_is_not():
     assert exploded([*calm, 1.6, 1.7, 1.8], stop_factor=2.0)
     assert exploded([0.7, float("nan")], stop_factor=2.0)
     assert exploded([float("inf")], stop_factor=2.0)
-
-
-def test_the_edge_and_the_steepest_improvement_of_a_textbook_curve():
-    assert edge_of_explosion(TEXTBOOK) == 0.3  # the first above 1.1 x 0.45 = 0.495 past the minimum
-    assert steepest_improvement(TEXTBOOK) in (1e-3, 1e-2)
-
-
-def test_the_suggestion_is_the_edge_times_the_factor_in_two_digits():
-    found = suggest_lr(TEXTBOOK, edge_to_peak=0.123456, default_lr=9.0)
-    assert (found.lr, found.status) == (0.037, "ok")
-
-
-@pytest.mark.parametrize(
-    ("losses", "status"),
-    [
-        ([0.7] * 9, "diverged"),
-        ([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5], "diverged"),
-        ([0.7, 0.7, 0.695, 0.695, 0.7, 0.7, 0.8, 0.9, 1.5], "flat"),
-        ([0.7, 0.69, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], "no explosion"),
-        ([0.7, 0.6, 2.0], "diverged"),
-    ],
-)
-def test_a_curve_without_an_answer_falls_back_and_says_why(losses, status):
-    curve = curve_of(*((10.0**k, loss) for k, loss in enumerate(losses, -6)))
-    found = suggest_lr(curve, edge_to_peak=0.1, default_lr=0.05)
-    assert (found.lr, found.status) == (0.05, status)
-
-
-def test_smoothing_keeps_a_constant_and_clips_what_is_not_finite():
-    rates = ramp(min_lr=1e-3, max_lr=1.0, steps_per_doubling=1)
-    flat = mean_curve(rates, [np.full(len(rates), 0.7)])
-    assert [point.loss for point in flat] == pytest.approx([0.7] * len(rates))
-    losses = np.full(len(rates), 0.5)
-    losses[-1] = np.nan
-    assert all(0.5 <= point.loss <= 1.5 for point in mean_curve(rates, [losses]))
-
-
-def test_sweeps_are_averaged_over_their_common_length():
-    rates = ramp(min_lr=1e-3, max_lr=1.0, steps_per_doubling=1)
-    curve = mean_curve(rates, [np.full(9, 0.5), np.full(7, 0.7)])
-    assert len(curve) == 7
-    assert curve[0].loss == pytest.approx(0.6)
-    assert curve[0].spread == pytest.approx(0.1)
 
 
 def test_the_test_leaves_model_and_randomness_as_they_were(train_split, cpu):
@@ -127,3 +57,77 @@ def test_the_test_leaves_model_and_randomness_as_they_were(train_split, cpu):
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training is True
+
+
+def test_with_the_head_alone_the_body_gets_no_step(train_split, cpu):
+    model = build_model("resnet18", n_classes=2)
+    seen = []
+
+    def run(*, head_alone, rates):
+        return sweep(
+            model,
+            train_split,
+            rates=rates,
+            optimizer_name="sgd",
+            weight_decay=0.0,
+            batch_size=16,
+            size_px=24,
+            augmentation=Augmentation(crop_min_area=1.0, flip=False),
+            label_smoothing=0.0,
+            stop_factor=4.0,
+            seed=1,
+            compute=cpu,
+            head_alone=head_alone,
+            on_step=seen.append,
+        )
+
+    # A body in evaluation mode and 512 features: the first loss is that of the untrained network
+    # in evaluation mode for the head alone, in training mode for the whole.
+    rates = np.array([1e-3, 1e-3])
+    head, whole = run(head_alone=True, rates=rates), run(head_alone=False, rates=rates)
+    assert head[0] != whole[0]
+    assert seen == [1, 1, 1, 1]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_mixed_images_and_layer_groups_are_swept_as_they_are_trained(train_split, cpu):
+    losses = sweep(
+        build_model("compact", n_classes=2),
+        train_split,
+        rates=np.array([1e-3, 2e-3, 4e-3]),
+        optimizer_name="muon",
+        weight_decay=0.0,
+        batch_size=16,
+        size_px=24,
+        augmentation=Augmentation(crop_min_area=1.0, flip=False, mixup=1.0),
+        label_smoothing=0.0,
+        stop_factor=4.0,
+        seed=1,
+        compute=cpu,
+        lr_factors=(0.1, 1.0),
+        n_classes=2,
+    )
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+
+
+def test_a_loss_that_is_not_finite_ends_the_sweep(train_split, cpu):
+    model = build_model("compact", n_classes=2)
+    with torch.no_grad():
+        model.network.fc.weight.fill_(float("nan"))
+    losses = sweep(
+        model,
+        train_split,
+        rates=np.array([1e-3, 2e-3]),
+        optimizer_name="sgd",
+        weight_decay=0.0,
+        batch_size=16,
+        size_px=24,
+        augmentation=Augmentation(crop_min_area=1.0, flip=False),
+        label_smoothing=0.0,
+        stop_factor=4.0,
+        seed=1,
+        compute=cpu,
+    )
+    assert len(losses) == 1
+    assert np.isnan(losses[0])

@@ -12,8 +12,9 @@ from modeling_sets import RECIPE
 from pipeline.core.errors import TrainingError
 from pipeline.modeling import resume
 from pipeline.modeling.feed import Features, head_inputs
+from pipeline.modeling.fingerprint import fingerprint
 from pipeline.modeling.fit import Fitting
-from pipeline.modeling.resume import Checkpoints, fingerprint, held, remove_folder, remove_others
+from pipeline.modeling.resume import Checkpoints, held, remove_folder, remove_others
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 CPU = torch.device("cpu")

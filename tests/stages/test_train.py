@@ -15,8 +15,9 @@ from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
 from pipeline.imaging.spec import PreprocessSpec
 from pipeline.modeling.checkpoint import load_checkpoint
+from pipeline.modeling.fingerprint import CODE
 from pipeline.packing.packed import write_packed
-from stages.train import CODE, run
+from stages.train import run
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -140,3 +141,39 @@ def _threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("status", ["noisy", "flat", "diverged"])
+def test_without_an_answer_of_the_range_test_it_trains_at_the_default_and_says_so(
+    params, tmp_path, caplog, status
+):
+    layout = lay_out(tmp_path)
+    write_suggestion(layout.suggestion, Suggestion(lr=0.05, status=status))
+    caplog.set_level("INFO")
+    run(changed(params, epochs=1, lr=None), layout)
+    said = f"train.lr: peak learning rate 0.05, the default, since lr_find's curve is {status}"
+    assert said in caplog.text
+    assert json.loads(layout.train_metrics.read_text())["lr"] == 0.05
+
+
+def test_without_an_answer_it_stops_if_that_is_asked_for(params, tmp_path):
+    layout = lay_out(tmp_path)
+    write_suggestion(layout.suggestion, Suggestion(lr=0.05, status="flat"))
+    strict = changed(params, epochs=1, lr=None, no_suggestion="stop")
+    with pytest.raises(TrainingError, match=r"curve is flat and train\.no_suggestion is stop; see"):
+        run(strict, layout)
+    assert not layout.model.exists()
+    run(changed(strict, lr=0.01), layout)  # a rate of one's own needs no suggestion
+    assert layout.model.exists()
+
+
+def test_the_head_alone_has_a_rate_of_its_own(params, tmp_path):
+    layout = lay_out(tmp_path)
+    write_suggestion(
+        layout.suggestion, Suggestion(lr=0.002, status="ok", head_lr=0.2, head_status="ok")
+    )
+    fine = changed(params, lr=None, freeze_epochs=1, epochs=1, warmup_fraction=0.0)
+    run(fine, layout)
+    frozen, whole = read_records(layout.history, EpochRecord, stage="train")
+    # Both phases have three steps: the last one's rate is a third of the peak.
+    assert (frozen.lr, whole.lr) == pytest.approx((0.2 / 3, 0.002 / 3))
