@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.analysis import advice, charts, dataset, matrix, ranking
 from pipeline.analysis.figures import Figures, grouped, percent
-from pipeline.analysis.kernels import KernelPanel
 from pipeline.analysis.selection import Selection
 from pipeline.analysis.thumbnails import Thumbnail
 from pipeline.core.artifacts import (
@@ -25,6 +24,7 @@ from pipeline.core.artifacts import (
     Suggestion,
 )
 from pipeline.imaging.spec import ModelSpec
+from pipeline.insight.network import NetworkView
 from pipeline.modeling.advice import advise, overfitting_epochs
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,7 +46,7 @@ class Findings:
     curve: Sequence[CurvePoint]
     suggestion: Suggestion
     history: Sequence[EpochRecord]
-    kernels: Sequence[KernelPanel]
+    network: NetworkView
     checksums: Mapping[str, str]
     """Sha256 by file name."""
 

@@ -272,6 +272,7 @@ class ReportParams:
     """The page for people."""
 
     images_per_panel: Annotated[int, Between(low=1, high=64)]
+    channels_per_stage: Annotated[int, Between(low=1, high=8)]
     seed: Seed
 
 
