@@ -156,7 +156,9 @@ def test_show_diff_and_plots_say_something_useful(clone):
     params = json.loads(clone.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["train.lr"]["new"] == 0.005
     plots = json.loads(clone.run("dvc", "plots", "diff", "--json"))["data"]
-    assert set(plots) == {"loss", "accuracy", "learning_rate", "roc", "confusion"}
+    assert set(plots) == {
+        *("loss", "accuracy", "learning_rate", "roc", "confusion", "reliability", "risk_coverage")
+    }
     for plot in (drawn for (drawn,) in plots.values()):
         assert plot["revisions"] == ["workspace", "HEAD"]
         assert plot["content"]["data"]["values"]
