@@ -95,7 +95,7 @@ def test_a_change_re_runs_what_depends_on_it_and_nothing_else(clone):
     for path, stages in {
         "pipeline/serving/app.py": set(),
         "pipeline/analysis/page.py": {"report"},
-        "pipeline/evaluation/metrics.py": {"evaluate"},
+        "pipeline/evaluation/metrics.py": {"evaluate", "report"},  # which shows the slices' images
         "pipeline/inference/classifier.py": {"export_onnx"},
         "pipeline/sources/fetch.py": {"download"},
     }.items():
