@@ -17,6 +17,7 @@ FLOORS = {
     "serving": 3,
     "modeling": 3,
     "evaluation": 4,
+    "insight": 4,
     "analysis": 5,
     "export": 5,
 }

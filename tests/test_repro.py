@@ -95,7 +95,7 @@ def test_a_change_re_runs_what_depends_on_it_and_nothing_else(clone):
     for path, stages in {
         "pipeline/serving/app.py": set(),
         "pipeline/analysis/page.py": {"report"},
-        "pipeline/evaluation/metrics.py": {"evaluate"},
+        "pipeline/evaluation/metrics.py": {"evaluate", "report"},  # which shows the slices' images
         "pipeline/inference/classifier.py": {"export_onnx"},
         "pipeline/sources/fetch.py": {"download"},
     }.items():
@@ -156,7 +156,9 @@ def test_show_diff_and_plots_say_something_useful(clone):
     params = json.loads(clone.run("dvc", "params", "diff", "--json"))
     assert params["params.yaml"]["train.lr"]["new"] == 0.005
     plots = json.loads(clone.run("dvc", "plots", "diff", "--json"))["data"]
-    assert set(plots) == {"loss", "accuracy", "learning_rate", "roc", "confusion"}
+    assert set(plots) == {
+        *("loss", "accuracy", "learning_rate", "roc", "confusion", "reliability", "risk_coverage")
+    }
     for plot in (drawn for (drawn,) in plots.values()):
         assert plot["revisions"] == ["workspace", "HEAD"]
         assert plot["content"]["data"]["values"]

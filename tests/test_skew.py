@@ -26,12 +26,18 @@ pytestmark = pytest.mark.slow
 CPU = Compute(device=torch.device("cpu"), bf16=False)
 
 
+def fitted(tiny_run):
+    """Return the metrics, which say which temperature and threshold were fitted."""
+    return json.loads((tiny_run.root / "reports/evaluate/metrics.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def images(tiny_run):
-    """The test images' original bytes, and what the checkpoint says of their packed pixels."""
+    """The test images' original bytes, and the calibrated probabilities of their packed pixels."""
     packed = read_packed(tiny_run.root / "data/packed")
     model, _ = load_checkpoint(tiny_run.root / "models/model.pt")
-    probs = predict_logits(model, packed.test.pixels, compute=CPU).softmax(1).numpy()
+    logits = predict_logits(model, packed.test.pixels, compute=CPU)
+    probs = (logits / fitted(tiny_run)["temperature"]).softmax(1).numpy()
     with RawArchive(tiny_run.root / "data/raw.zip") as archive:
         contents = [archive.read(path) for path in packed.test.paths]
     assert len(contents) >= 5
@@ -45,6 +51,16 @@ def test_evaluate_wrote_what_the_checkpoint_says(tiny_run, images):
     for path, row_probs in zip(packed.test.paths, probs, strict=True):
         found = [float(rows[path][f"prob_{name}"]) for name in packed.classes]
         assert found == pytest.approx(row_probs, abs=2e-6)
+
+
+def test_the_model_file_was_given_the_temperature_and_the_threshold(tiny_run, images):
+    found = fitted(tiny_run)
+    spec = OnnxClassifier(tiny_run.root / "models/model.onnx", device="cpu").spec
+    assert abs(found["temperature"] - 1) > 0.01  # or these tests could not tell
+    assert (spec.temperature, spec.threshold) == (found["temperature"], found["threshold"])
+    unsure = images[2].max(1) < found["threshold"]
+    assert unsure.any()
+    assert not unsure.all()
 
 
 def test_onnx_and_batch_prediction_agree_from_the_original_bytes(tiny_run, images, tmp_path):
@@ -66,6 +82,8 @@ def test_onnx_and_batch_prediction_agree_from_the_original_bytes(tiny_run, image
         rows = list(csv.DictReader(file))
     found = [[float(row[f"prob_{name}"]) for name in packed.classes] for row in rows]
     assert np.abs(np.array(found) - probs).max() < 1e-5
+    unsure = [row["unsure"] == "true" for row in rows]
+    assert unsure == (probs.max(1) < fitted(tiny_run)["threshold"]).tolist()
 
 
 def test_http_agrees_from_the_original_bytes(tiny_run, images):
@@ -93,6 +111,7 @@ def test_http_agrees_from_the_original_bytes(tiny_run, images):
                 answer = json.load(response)
             found = [answer["probabilities"][name] for name in packed.classes]
             assert found == pytest.approx(expected, abs=1e-5)
+            assert answer["unsure"] == bool(expected.max() < fitted(tiny_run)["threshold"])
             assert answer["label"] == packed.classes[int(expected.argmax())]
     finally:
         os.kill(server.pid, signal.SIGTERM)

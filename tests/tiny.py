@@ -17,6 +17,7 @@ TINY = {
     "train.epochs": "2",
     "train.batch_size": "16",
     "train.sizes_px": "[32, 48]",
+    "evaluate.reject_coverage": "0.5",
     "export_onnx.parity_images": "20",
     "report.images_per_panel": "4",
 }

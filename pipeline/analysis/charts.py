@@ -97,7 +97,7 @@ def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
     rates = [p.lr for p in points]
     low, high = min(*rates, suggested), max(*rates, suggested)
     x = Axis(low=low, high=high, start_px=LEFT, end_px=RIGHT, log=True)
-    y = _y_axis([p.loss + s * p.spread for p in points for s in (-1, 1)])
+    y = y_axis([p.loss + s * p.spread for p in points for s in (-1, 1)])
     best = min(points, key=lambda p: p.loss)
     above = [(x.at(p.lr), y.at(p.loss + p.spread)) for p in points]
     below = [(x.at(p.lr), y.at(p.loss - p.spread)) for p in reversed(points)]
@@ -109,23 +109,23 @@ def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
         x_label="learning rate (log scale)",
         y_label="loss, nats",
         x_ticks=_decades(x),
-        y_ticks=_ticks(y),
+        y_ticks=ticks(y),
         lines=(
             Line(
                 name="mean loss",
                 style="main",
-                points=_polyline([(x.at(p.lr), y.at(p.loss)) for p in points]),
+                points=polyline([(x.at(p.lr), y.at(p.loss)) for p in points]),
             ),
         ),
         flag=Flag(x=x.at(suggested), text=f"suggested {suggested:g}"),
-        band=_polyline(above + below),
+        band=polyline(above + below),
     )
 
 
 def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Chart:
     """Return training and validation loss per epoch, the `shaded` epochs marked."""
     x = _epochs(history)
-    y = _y_axis([v for r in history for v in (r.train_loss, r.valid_loss) if math.isfinite(v)])
+    y = y_axis([v for r in history for v in (r.train_loss, r.valid_loss) if math.isfinite(v)])
     train = [(r.epoch, r.train_loss) for r in history]
     valid = [(r.epoch, r.valid_loss) for r in history]
     return Chart(
@@ -135,7 +135,7 @@ def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Ch
         x_label="epoch",
         y_label="loss, nats",
         x_ticks=_epoch_ticks(history, x),
-        y_ticks=_ticks(y),
+        y_ticks=ticks(y),
         lines=(
             _line("training", "second", train, x=x, y=y, unit="{:.4f}"),
             _line("validation", "main", valid, x=x, y=y, unit="{:.4f}"),
@@ -149,16 +149,34 @@ def accuracy_chart(history: Sequence[EpochRecord]) -> Chart:
     """Return validation accuracy per epoch, in percent."""
     x = _epochs(history)
     values = [(r.epoch, 100 * r.valid_accuracy) for r in history]
-    y = _y_axis([v for _, v in values if math.isfinite(v)], ceiling=100)
+    y = y_axis([v for _, v in values if math.isfinite(v)], ceiling=100)
     return Chart(
         title="Validation accuracy per epoch",
         summary=f"From {values[0][1]:.1f} % to {values[-1][1]:.1f} % over {len(history)} epochs.",
         x_label="epoch",
         y_label="accuracy, %",
         x_ticks=_epoch_ticks(history, x),
-        y_ticks=_ticks(y),
+        y_ticks=ticks(y),
         lines=(_line("validation", "main", values, x=x, y=y, unit="{:.2f} %"),),
         flag=_kept(history, x, low=True),
+    )
+
+
+def rate_chart(history: Sequence[EpochRecord]) -> Chart:
+    """Return the learning rate at the end of each epoch."""
+    x = _epochs(history)
+    values = [(r.epoch, r.lr) for r in history]
+    y = y_axis([0.0, *(v for _, v in values if math.isfinite(v))])
+    return Chart(
+        title="Learning rate per epoch",
+        summary=f"{values[0][1]:.3g} at the end of epoch {values[0][0]}, highest "
+        f"{max(v for _, v in values):.3g}, {values[-1][1]:.3g} at the end of the last.",
+        x_label="epoch",
+        y_label="learning rate at its end",
+        x_ticks=_epoch_ticks(history, x),
+        y_ticks=ticks(y),
+        lines=(_line("learning rate", "main", values, x=x, y=y, unit="{:.3g}"),),
+        flag=_kept(history, x),
     )
 
 
@@ -171,7 +189,8 @@ def nice_ticks(low: float, high: float, *, about: int = 6) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def _y_axis(values: Sequence[float], *, ceiling: float = math.inf) -> Axis:
+def y_axis(values: Sequence[float], *, ceiling: float = math.inf) -> Axis:
+    """Return an axis that holds the values with a margin; it ends at `ceiling` if they do."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return Axis(low=low - margin, high=min(high + margin, max(ceiling, high + 1e-6)),
@@ -184,7 +203,8 @@ def _epochs(history: Sequence[EpochRecord]) -> Axis:
     return Axis(low=first - margin, high=last + margin, start_px=LEFT + 8, end_px=RIGHT - 8)
 
 
-def _ticks(axis: Axis) -> tuple[Tick, ...]:
+def ticks(axis: Axis) -> tuple[Tick, ...]:
+    """Return round numbers along a linear axis."""
     return tuple(Tick(at=axis.at(v), text=f"{v:g}") for v in nice_ticks(axis.low, axis.high))
 
 
@@ -207,7 +227,7 @@ def _line(
         for epoch, value in values
         if math.isfinite(value)
     )
-    return Line(name=name, style=style, points=_polyline([(d.x, d.y) for d in dots]), dots=dots)
+    return Line(name=name, style=style, points=polyline([(d.x, d.y) for d in dots]), dots=dots)
 
 
 def _kept(history: Sequence[EpochRecord], axis: Axis, *, low: bool = False) -> Flag | None:
@@ -227,5 +247,6 @@ def _stretches(epochs: Collection[int], x: Axis) -> tuple[tuple[float, float], .
     return tuple((left, round(right - left, 1)) for left, right in edges)
 
 
-def _polyline(points: Sequence[tuple[float, float]]) -> str:
+def polyline(points: Sequence[tuple[float, float]]) -> str:
+    """Return the `points` attribute of SVG."""
     return " ".join(f"{x},{y}" for x, y in points)

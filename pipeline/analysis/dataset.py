@@ -46,3 +46,23 @@ def reasons(rejected: Sequence[Rejected]) -> tuple[tuple[str, int], ...]:
     """Return how many images each reason set aside, the commonest first."""
     found = Counter(row.reason for row in rejected)
     return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def set_aside(rejected: Sequence[Rejected]) -> tuple[Rejected, ...]:
+    """Return the rejected images that can be decoded, what most needs a person first."""
+    kinds = {reason: k for k, reason in enumerate(("conflict", "duplicate", "dropped"))}
+    found = [row for row in rejected if row.reason in kinds and row.path]
+    return tuple(sorted(found, key=lambda row: (kinds[row.reason], row.detail, row.path)))
+
+
+def groups_of_several(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+    """Return the images that belong together, two labels in one group first, then the largest."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.group, []).append(sample)
+    several = [tuple(group) for group in groups.values() if len(group) > 1]
+
+    def order(group: tuple[Sample, ...]) -> tuple[bool, int, str]:
+        return len({sample.label for sample in group}) == 1, -len(group), group[0].path
+
+    return sorted(several, key=order)

@@ -1,9 +1,12 @@
 """The metrics of the test split, checked against the predictions, and how numbers are written."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from pipeline.core.artifacts import EpochRecord, Predictions, read_json, read_records
 from pipeline.core.errors import ArtifactError
@@ -11,21 +14,31 @@ from pipeline.core.errors import ArtifactError
 REQUIRED = ("n", "accuracy", "accuracy_low", "accuracy_high", "log_loss", "ece", "brier")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Figures:
     """metrics.json as it is: fractions in [0, 1], losses in nats."""
 
-    n: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    log_loss: float
-    ece: float
-    brier: float
-    roc_auc: float | None
-    flip_accuracy: float | None
-    """Accuracy of predictions averaged over the mirrored image; None if it was not measured."""
-    per_class: dict[str, dict[str, float]]
+    content: Mapping[str, Any]
+
+    def at(self, path: str) -> float | None:
+        """Return the figure under a dotted path, `valid.accuracy`; None if there is none."""
+        return self.under(*path.split("."))
+
+    def under(self, *keys: str) -> float | None:
+        """Return the figure under keys, which may hold any characters; None if there is none."""
+        found: Any = self.content
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return None if isinstance(found, bool | str | Mapping) else found
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is a part of that name."""
+        return isinstance(self.content.get(key), Mapping)
+
+    @property
+    def tta(self) -> str | None:
+        """The part with the figures of predictions averaged over views; None if not measured."""
+        return next((key for key in self.content if key.endswith("_tta")), None)
 
 
 def read_figures(path: Path, predictions: Predictions) -> Figures:
@@ -36,15 +49,16 @@ def read_figures(path: Path, predictions: Predictions) -> Figures:
     """
     content = read_json(path, stage="evaluate")
     try:
-        figures = _parsed(content)
+        _check(content)
+        n, classes = int(content["n"]), set(content["per_class"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: malformed ({error!r}); run: dvc repro evaluate") from error
-    if figures.n != len(predictions.rows) or set(figures.per_class) != set(predictions.classes):
+    if n != len(predictions.rows) or classes != set(predictions.classes):
         raise ArtifactError(
-            f"{path}: n = {figures.n} and {len(figures.per_class)} classes, the predictions have "
+            f"{path}: n = {n} and {len(classes)} classes, the predictions have "
             f"{len(predictions.rows)} and {len(predictions.classes)}; run: dvc repro evaluate"
         )
-    return figures
+    return Figures(content)
 
 
 def check_predictions(predictions: Predictions, *, classes: tuple[str, ...], where: Path) -> None:
@@ -83,19 +97,32 @@ def grouped(number: int) -> str:
     return f"{number:,}"
 
 
-def _parsed(content: Any) -> Figures:
-    numbers = {key: float(content[key]) for key in REQUIRED if key != "n"}
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError("a figure is not finite")
-    per_class = {
-        str(name): {key: float(row[key]) for key in ("precision", "recall", "f1", "n")}
-        for name, row in content["per_class"].items()
-    }
-    auc, flip = content["roc_auc"], content.get("flip_tta")
-    return Figures(
-        n=int(content["n"]),
-        roc_auc=None if auc is None else float(auc),
-        flip_accuracy=None if flip is None else float(flip["accuracy"]),
-        per_class=per_class,
-        **numbers,
-    )
+def figure(figures: Figures, *keys: str, form: str = "percent") -> Markup:
+    """Return a figure of metrics.json as text that also carries its full value and its name.
+
+    Args:
+        figures: metrics.json.
+        keys: one dotted path, or several keys.
+        form: `percent`; `count`, a whole number; or `plain`, four digits.
+    """
+    value = figures.at(keys[0]) if len(keys) == 1 else figures.under(*keys)
+    if value is None:
+        return Markup("not defined")
+    if form == "percent":
+        text = percent(value)
+    else:
+        text = grouped(round(value)) if form == "count" else f"{value:.4f}"
+    name = ".".join(keys)
+    return Markup('<data value="{}" data-metric="{}">{}</data>').format(value, name, text)
+
+
+def _check(content: Any) -> None:
+    parts = [content, *(part for key, part in content.items() if key.endswith(("valid", "_tta")))]
+    for part in parts:
+        rows = part["per_class"].values()
+        numbers = [float(part[key]) for key in REQUIRED]
+        numbers += [float(row[key]) for row in rows for key in ("precision", "recall", "f1", "n")]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("a figure is not finite")
+        if part["roc_auc"] is not None:
+            float(part["roc_auc"])

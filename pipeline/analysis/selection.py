@@ -4,17 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.analysis import ranking
-from pipeline.analysis.dataset import samples_per_class
+from pipeline.analysis.dataset import groups_of_several, samples_per_class, set_aside
 from pipeline.analysis.lineup import Column, line_up
 from pipeline.analysis.ranking import Rows
-from pipeline.core.artifacts import Predictions, Sample
+from pipeline.analysis.suspects import Suspect
+from pipeline.core.artifacts import Predictions, Rejected, Sample
 
 MAX_PANEL_IMAGES = 200
 """Of one panel with every class; a page of five panels stays below 20 MB."""
 MAX_SAMPLES = 96
 LINE_UP_COLUMNS, LINE_UP_DEPTH = 12, 4
-MAX_GALLERY_EXTRA = 200
-"""Wrong images that only the gallery shows."""
+MAX_GALLERY = 1200
+"""The gallery shows every wrong image, unless there are more than this."""
+MAX_SUSPECTS, SUSPECT_SHARE = 300, 0.02
+"""Suspected labels shown: all above the threshold and so many of all images, but not more."""
+MAX_SET_ASIDE, MAX_GROUPS = 60, 24
+GROUP_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,39 +56,69 @@ class Selection:
     line_up: tuple[Column, ...]
     panels: tuple[Panel, ...]
     gallery: Rows
+    """Holds the rows of the line-up and of every panel as well."""
+    suspects: tuple[Suspect, ...]
+    set_aside: tuple[Rejected, ...]
+    """Images set aside though they can be decoded: conflicts, duplicates, what people dropped."""
+    groups: tuple[tuple[Sample, ...], ...]
+    """Near duplicates and what else must not be divided between splits."""
 
     def paths(self) -> Iterator[str]:
         """Yield the path of each image, repeated where it is shown twice."""
         for paths in self.samples.values():
             yield from paths
-        for row in self.gallery:  # holds the rows of the line-up and of every panel
+        for row in self.gallery:
             yield row.path
+        for suspect in self.suspects:
+            yield suspect.row.path
+        for rejected in self.set_aside:
+            yield rejected.path
+        for group in self.groups:
+            for sample in group:
+                yield sample.path
 
 
 def select(
-    predictions: Predictions, samples: Sequence[Sample], *, per_panel: int, seed: int
+    predictions: Predictions,
+    samples: Sequence[Sample],
+    *,
+    suspects: Sequence[Suspect] = (),
+    rejected: Sequence[Rejected] = (),
+    per_panel: int,
+    seed: int,
 ) -> Selection:
     """Return the images to show.
 
     Args:
         predictions: of the test split.
         samples: all usable images.
+        suspects: all images, those of the most doubtful labels first.
+        rejected: all images that are not used.
         per_panel: images of a panel, or of each class where a panel goes by class.
         seed: of every random choice.
     """
     columns = line_up(predictions, columns=LINE_UP_COLUMNS, depth=LINE_UP_DEPTH, seed=seed)
     panels = _panels(predictions, n=per_panel, seed=seed)
-    extra = ranking.wrong_of_every_kind(predictions, n=MAX_GALLERY_EXTRA)
     shown = [row for column in columns for row in column.rows]
     shown += [row for panel in panels for row in panel.rows]
+    wrong = ranking.wrong_of_every_kind(predictions, n=max(0, MAX_GALLERY - len(shown)))
     classes = predictions.classes[:MAX_SAMPLES]
     n_samples = min(per_panel, max(1, MAX_SAMPLES // len(classes)))
     return Selection(
         samples=samples_per_class(samples, classes, n=n_samples, seed=seed),
         line_up=columns,
         panels=panels,
-        gallery=ranking.without_repeats([*shown, *extra]),
+        gallery=ranking.without_repeats([*shown, *wrong]),
+        suspects=tuple(suspects[: n_suspects(suspects)]),
+        set_aside=tuple(set_aside(rejected)[:MAX_SET_ASIDE]),
+        groups=tuple(group[:GROUP_DEPTH] for group in groups_of_several(samples)[:MAX_GROUPS]),
     )
+
+
+def n_suspects(suspects: Sequence[Suspect]) -> int:
+    """Return how many of the ranked images are worth showing."""
+    above = sum(suspect.above for suspect in suspects)
+    return min(MAX_SUSPECTS, max(above, round(SUSPECT_SHARE * len(suspects))))
 
 
 def _panels(predictions: Predictions, *, n: int, seed: int) -> tuple[Panel, ...]:

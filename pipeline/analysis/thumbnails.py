@@ -54,10 +54,3 @@ def thumbnail(image: Image.Image, *, number: int) -> Thumbnail:
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Thumbnail(number=number, width=small.width, height=small.height, data=data)
-
-
-def png_data(image: Image.Image) -> str:
-    """Return an image as PNG in base64, every pixel kept."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -108,6 +108,51 @@ class RocPoint:
     tpr: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """One bin of the reliability diagram; a row of reports/evaluate/reliability.csv."""
+
+    version: str
+    """`before` or `after` calibration."""
+    low: float
+    high: float
+    """Confidences from `low` to below `high`; the last bin holds 1 as well."""
+    confidence: float
+    """Mean over the bin's images."""
+    accuracy: float
+    n: int
+    """Images in the bin; bins without any have no row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskPoint:
+    """What one threshold would do; a row of reports/evaluate/risk_coverage.csv."""
+
+    threshold: float
+    """The least probability that is answered; predictions below are unsure."""
+    coverage: float
+    """Share of the images answered."""
+    risk: float
+    """Share of the answers that are wrong."""
+    n: int
+    """Images answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceRow:
+    """Accuracy on a part of the test images; a row of reports/evaluate/slices.csv."""
+
+    slice: str
+    """What the images are parted by: `class`, `brightness`, `metadata.COLUMN`, ..."""
+    value: str
+    """Which part: a value, or the least and the largest value of a quartile, `12 to 80`."""
+    n: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    """95 % interval (Wilson 1927)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model says about one image; a row of predictions.csv."""

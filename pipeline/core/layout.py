@@ -86,6 +86,31 @@ class Layout:
         return self.root / "reports/evaluate/predictions.csv"
 
     @property
+    def valid_predictions(self) -> Path:
+        """One row per validation image."""
+        return self.root / "reports/evaluate/predictions_valid.csv"
+
+    @property
+    def train_predictions(self) -> Path:
+        """One row per training image, in-sample: plain images that the network has learnt from."""
+        return self.root / "reports/evaluate/predictions_train.csv"
+
+    @property
+    def reliability(self) -> Path:
+        """Confidence against accuracy on the test split, before and after calibration."""
+        return self.root / "reports/evaluate/reliability.csv"
+
+    @property
+    def risk_coverage(self) -> Path:
+        """What each threshold would do on the test split."""
+        return self.root / "reports/evaluate/risk_coverage.csv"
+
+    @property
+    def slices(self) -> Path:
+        """Accuracy on parts of the test split."""
+        return self.root / "reports/evaluate/slices.csv"
+
+    @property
     def roc(self) -> Path:
         """The ROC curve on the test split."""
         return self.root / "reports/evaluate/roc.csv"

@@ -232,11 +232,24 @@ class TrainParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateParams:
-    """What is measured on the test split."""
+    """What is measured, and how sure an answer must be."""
 
     batch_size: Annotated[int, Between(low=1, high=8192)]
-    flip_tta: bool
-    """Report the figures of predictions averaged over the mirrored image as well."""
+    tta: Literal["none", "flip", "multi_crop"]
+    """Views of the image over which predictions are averaged, for figures beside the plain ones."""
+    calibrate: bool
+    """Fit the temperature on the validation split; false leaves it at 1."""
+    reject_risk: Annotated[float, Between(low=0, below=1)] | None
+    """Wanted share of wrong ones among the answers; the least sure images are unsure."""
+    reject_coverage: Annotated[float, Between(above=0, high=1)] | None
+    """Wanted share of images that get an answer. At most one of the two; null, null: all do."""
+
+    def __post_init__(self) -> None:
+        if self.reject_risk is not None and self.reject_coverage is not None:
+            raise ParamsError(
+                f"evaluate.reject_risk: found {self.reject_risk:g} with evaluate.reject_coverage "
+                f"{self.reject_coverage:g}, allowed: one of them, the other null"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +285,7 @@ class ReportParams:
     """The page for people."""
 
     images_per_panel: Annotated[int, Between(low=1, high=64)]
+    channels_per_stage: Annotated[int, Between(low=1, high=8)]
     seed: Seed
 
 

@@ -59,7 +59,8 @@ def look(path: Path) -> dict[str, Any]:
     names = hashlib.sha256()
     n_bytes = newest_ns = 0
     for name, status in sorted(_files(path)):
-        names.update(os.fsencode(name) + b"\0")
+        # Below the source alone: `project/../photos` and `photos` are one folder.
+        names.update(os.fsencode(name[len(os.fspath(path)) :]) + b"\0")
         n_bytes += status.st_size
         newest_ns = max(newest_ns, status.st_mtime_ns, status.st_ctime_ns)
     return {"names": names.hexdigest(), "bytes": n_bytes, "newest_ns": newest_ns}

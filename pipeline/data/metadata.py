@@ -1,12 +1,12 @@
 """What people know about single images: the split they are meant for, the group they belong to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.archive import Member
 from pipeline.core.errors import DataError
-from pipeline.data.tables import read_rows
+from pipeline.data.tables import Row, read_rows
 
 COLUMNS = ("path", "split", "group")
 SPLIT_WORDS = {
@@ -27,10 +27,12 @@ class Metadata:
     """Split by path."""
     group: dict[str, str]
     """What people call the group, by path: an animal, a photographer, a day."""
+    more: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Further columns by name: the cells by path. The split does not look at them."""
 
 
 def read_metadata(path: Path, members: Sequence[Member]) -> Metadata:
-    """Read and check data/metadata.csv; further columns are for others.
+    """Read and check data/metadata.csv.
 
     Args:
         path: the file; a spreadsheet's byte order mark, line ends and blank rows are accepted.
@@ -51,7 +53,16 @@ def read_metadata(path: Path, members: Sequence[Member]) -> Metadata:
             row.path: SPLIT_WORDS[row.cells["split"].lower()] for row in rows if row.cells["split"]
         },
         group={row.path: row.cells["group"] for row in rows if row.cells["group"]},
+        more=_more(rows),
     )
+
+
+def _more(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    names = rows[0].cells.keys() - set(COLUMNS) if rows else set()
+    return {
+        name: {row.path: row.cells[name] for row in rows if row.cells[name]}
+        for name in sorted(names)
+    }
 
 
 def warn_ignored(metadata: Metadata) -> list[str]:

@@ -1,12 +1,18 @@
 """The figures of a split, each with its n, by scikit-learn where it has them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
 
 from pipeline.core.artifacts import Prediction, Predictions, RocPoint
 from pipeline.core.errors import DataError
@@ -17,6 +23,8 @@ Ints = NDArray[np.int64]
 DIGITS = 6
 Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 MAX_ROC_POINTS = 500
+BINS = 15
+"""Of confidence, as in Guo et al. 2017."""
 
 
 def to_predictions(
@@ -65,14 +73,18 @@ def summarize(probs: Floats, labels: Ints, *, classes: Sequence[str]) -> dict[st
         "brier": brier_score(probs, labels),
         "ece": expected_calibration_error(probs, labels),
         "roc_auc": macro_roc_auc(probs, labels),
+        "average_precision": macro_average_precision(probs, labels),
     }
     return {
-        **{
-            name: None if value is None else round(value, DIGITS) for name, value in figures.items()
-        },
+        **{name: rounded(value) for name, value in figures.items()},
         "n": len(labels),
         "per_class": _per_class(probs.argmax(1), labels, classes),
     }
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a figure in the digits of the metrics; None, which is undefined, stays None."""
+    return None if value is None else round(value, DIGITS) + 0.0  # no negative zero
 
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
@@ -86,7 +98,7 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def expected_calibration_error(probs: Floats, labels: Ints, *, bins: int = 15) -> float:
+def expected_calibration_error(probs: Floats, labels: Ints, *, bins: int = BINS) -> float:
     """Return the mean gap between stated confidence and observed accuracy.
 
     ECE = sum over bins of (n_bin / N) * |accuracy_bin - confidence_bin|, with equal-width bins over
@@ -104,9 +116,13 @@ def expected_calibration_error(probs: Floats, labels: Ints, *, bins: int = 15) -
     """
     confidence = probs.max(axis=1)
     correct = probs.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)  # 1.0 belongs to the last bin
-    gap = np.bincount(index, weights=correct - confidence, minlength=bins)
+    gap = np.bincount(bin_numbers(confidence, bins=bins), weights=correct - confidence)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def bin_numbers(confidence: Floats, *, bins: int) -> Ints:
+    """Return the bin of each of (N,) confidences in [0, 1]: `bins` of equal width, from 0."""
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)  # 1.0 is in the last one
 
 
 def brier_score(probs: Floats, labels: Ints) -> float:
@@ -121,12 +137,27 @@ def brier_score(probs: Floats, labels: Ints) -> float:
 def macro_roc_auc(probs: Floats, labels: Ints) -> float | None:
     """Return the area under the ROC curve, one class against the rest, averaged over the classes.
 
-    With two classes that is the usual area. None where it is not defined: one class has all.
+    With two classes that is the usual area. A class without images has no area and does not count.
+    None where no class has one: one of them has all images.
     """
+    return _macro(roc_auc_score, probs, labels)
+
+
+def macro_average_precision(probs: Floats, labels: Ints) -> float | None:
+    """Return the area under the precision-recall curve as a sum of steps; otherwise as the ROC's.
+
+    Of two classes the mean over both, so that it does not matter which is called positive.
+    """
+    return _macro(average_precision_score, probs, labels)
+
+
+def _macro(
+    score: Callable[[NDArray[np.bool_], Floats], float], probs: Floats, labels: Ints
+) -> float | None:
     present = [k for k in range(probs.shape[1]) if 0 < (labels == k).sum() < len(labels)]
     if not present:
         return None
-    return float(np.mean([roc_auc_score(labels == k, probs[:, k]) for k in present]))
+    return float(np.mean([score(labels == k, probs[:, k]) for k in present]))
 
 
 def roc_points(probs: Floats, labels: Ints) -> list[RocPoint]:
@@ -146,15 +177,17 @@ def roc_points(probs: Floats, labels: Ints) -> list[RocPoint]:
 
 def _per_class(
     predicted: Ints, labels: Ints, classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    precision, recall, f1, n = precision_recall_fscore_support(
+) -> dict[str, dict[str, float | None]]:
+    """Return precision, recall, F1 and n of each class; None of a class that has no image here."""
+    *scores, n = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), zero_division=0.0
     )
     return {
         name: {
-            "precision": round(float(precision[k]), DIGITS),
-            "recall": round(float(recall[k]), DIGITS),
-            "f1": round(float(f1[k]), DIGITS),
+            **{
+                title: rounded(float(score[k])) if n[k] else None
+                for title, score in zip(("precision", "recall", "f1"), scores, strict=True)
+            },
             "n": int(n[k]),
         }
         for k, name in enumerate(classes)

@@ -17,8 +17,8 @@ MIN_POINTS = 8
 MIN_DROP = 0.02  # of the initial loss; less than that is a flat curve
 EDGE = 1.2
 NOISY = 4.0
-"""Edges of single sweeps that differ by more than this factor are noise; see docs/training.md."""
-EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.04}
+"""Edges of single sweeps that differ by more than this factor are noise: docs/learning-rate.md."""
+EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.08}
 """Peak rate of a good training over the edge of the explosion; see docs/learning-rate.md."""
 NEAR_START = 4.0
 """An edge within two doublings of the first rate may as well lie below it."""

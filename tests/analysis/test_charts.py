@@ -2,8 +2,16 @@
 
 import pytest
 
-from pipeline.analysis.charts import Axis, accuracy_chart, loss_chart, lr_chart, nice_ticks
-from pipeline.core.artifacts import CurvePoint, EpochRecord
+from pipeline.analysis.calibration_charts import reliability_chart, risk_chart
+from pipeline.analysis.charts import (
+    Axis,
+    accuracy_chart,
+    loss_chart,
+    lr_chart,
+    nice_ticks,
+    rate_chart,
+)
+from pipeline.core.artifacts import CurvePoint, EpochRecord, ReliabilityBin, RiskPoint
 
 
 def epoch(number: int, train: float, valid: float, *, kept: bool = False) -> EpochRecord:
@@ -89,3 +97,43 @@ def test_an_accuracy_of_one_hundred_percent_stays_inside() -> None:
         for k, a in ((1, 0.5), (2, 1.0))
     ]
     assert max(float(tick.text) for tick in accuracy_chart(history).y_ticks) == 100
+
+
+def test_the_rate_is_drawn_from_zero_and_its_peak_is_named() -> None:
+    chart = rate_chart([epoch(1, 1, 1), epoch(2, 1, 1, kept=True)])
+    assert "highest 0.1" in chart.summary
+    assert chart.y_ticks[0].text == "0"
+    assert chart.flag is not None
+
+
+def test_reliability_has_a_line_before_and_one_after_and_the_ideal() -> None:
+    bins = [
+        ReliabilityBin(version=v, low=0.5, high=1, confidence=0.8, accuracy=a, n=9)
+        for v, a in (("before", 0.5), ("after", 0.8))
+    ]
+    chart = reliability_chart(bins)
+    assert chart is not None
+    ideal, before, after = chart.lines
+    # 0.8 of 0.8 lies on the ideal line, which goes from corner to corner.
+    (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in ideal.points.split())
+    (dot,) = after.dots
+    assert dot.y == pytest.approx(y0 + (dot.x - x0) / (x1 - x0) * (y1 - y0), abs=0.2)
+    assert before.dots[0].y > dot.y  # further down
+    assert reliability_chart([]) is None
+
+
+def test_the_threshold_is_marked_where_the_curve_passes_it() -> None:
+    points = [
+        RiskPoint(threshold=t, coverage=c, risk=0.1, n=1)
+        for t, c in ((0.99, 0.25), (0.9, 0.5), (0.6, 1.0))
+    ]
+    chart = risk_chart(points, threshold=0.9)
+    assert chart is not None
+    half = next(tick.at for tick in chart.x_ticks if tick.text == "40") / 2
+    half += next(tick.at for tick in chart.x_ticks if tick.text == "60") / 2
+    assert chart.flag is not None
+    assert chart.flag.x == pytest.approx(half, abs=0.2)
+    unmarked = risk_chart(points, threshold=None)
+    assert unmarked is not None
+    assert unmarked.flag is None
+    assert "answering the surest 50 %, 10.00 %" in chart.summary

@@ -2,13 +2,20 @@
 
 import io
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.analysis.dataset import class_counts, reasons, samples_per_class
+from pipeline.analysis.dataset import (
+    class_counts,
+    groups_of_several,
+    reasons,
+    samples_per_class,
+    set_aside,
+)
 from pipeline.analysis.figures import check_predictions, percent, read_figures
 from pipeline.analysis.matrix import MAX_CLASSES, confusion_matrix
 from pipeline.analysis.page import bars
@@ -85,12 +92,31 @@ def test_reasons_come_with_the_commonest_first() -> None:
     assert reasons(rows) == (("dup", 2), ("empty", 1))
 
 
+def test_contradictions_come_before_copies_and_what_cannot_be_decoded_is_not_shown() -> None:
+    rows = [
+        Rejected(path=f"a/{k}", source="", reason=reason, detail="")
+        for k, reason in enumerate(("duplicate", "truncated", "conflict", "dropped"))
+    ]
+    assert [row.reason for row in set_aside(rows)] == ["conflict", "duplicate", "dropped"]
+
+
+def test_groups_under_two_labels_come_first() -> None:
+    rows = [sample("cat/a", "train"), sample("cat/b", "train"), sample("dog/c", "train")]
+    rows += [sample("dog/d", "train"), sample("dog/e", "train")]
+    named = [replace(row, group=group) for row, group in zip(rows, "xxyyy", strict=True)]
+    mixed = replace(sample("cat/f", "train"), group="z"), replace(rows[4], path="dog/g", group="z")
+    groups = groups_of_several([*named, *mixed])
+    assert [group[0].group for group in groups] == ["z", "y", "x"]
+
+
 def test_figures_are_those_of_the_file(tmp_path: Path, predictions: Predictions) -> None:
     path = tmp_path / "metrics.json"
-    write_json(path, {**METRICS, "flip_tta": {"accuracy": 0.75}})
+    write_json(path, {**METRICS, "flip_tta": {**METRICS, "accuracy": 0.75}})
     figures = read_figures(path, predictions)
-    assert (figures.accuracy, figures.roc_auc, figures.flip_accuracy) == (0.5, None, 0.75)
-    assert percent(figures.accuracy_low) == "18.76\N{NO-BREAK SPACE}%"
+    assert (figures.at("accuracy"), figures.at("roc_auc")) == (0.5, None)
+    assert (figures.tta, figures.at("flip_tta.accuracy")) == ("flip_tta", 0.75)
+    assert figures.under("per_class", "cat", "n") == 3
+    assert percent(figures.at("accuracy_low") or 0) == "18.76\N{NO-BREAK SPACE}%"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,14 @@ def test_a_scalar_means_the_same_to_dvc(tmp_path, scalar):
         ("data", "max_ratio", 0, "data.max_ratio: found 0, allowed: a whole number at least 1"),
         ("data", "max_members", "1e6", "data.max_members: found '1e6', allowed: a whole number"),
         ("pack", "size_px", None, "pack.size_px: found null, allowed: a whole number"),
+        ("evaluate", "tta", "crop", "evaluate.tta: found 'crop', allowed: none, flip, multi_crop"),
+        ("evaluate", "reject_coverage", 0, "evaluate.reject_coverage: found 0, allowed: a number"),
+        (
+            "evaluate",
+            "reject_risk",
+            0.01,
+            "evaluate.reject_risk: found 0.01 with evaluate.reject_coverage 0.95, allowed: one of",
+        ),
         ("lr_find", "max_lr", 2e-5, "lr_find.max_lr: found 2e-05, allowed: at least 4 x"),
     ],
 )

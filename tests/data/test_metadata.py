@@ -37,9 +37,11 @@ def test_splits_are_known_by_their_usual_words(read):
     ]
 
 
-def test_columns_for_others_are_left_to_them(read):
-    found = read("camera,group,path,split\nphone,Rex,cat/1.jpg,train\n")
-    assert found == Metadata({"cat/1.jpg": "train"}, {"cat/1.jpg": "Rex"})
+def test_further_columns_are_kept_for_others_to_look_at(read):
+    found = read("camera,group,path,split\nphone,Rex,cat/1.jpg,train\n,,cat/2.jpg,\n")
+    assert found == Metadata(
+        {"cat/1.jpg": "train"}, {"cat/1.jpg": "Rex"}, {"camera": {"cat/1.jpg": "phone"}}
+    )
 
 
 def test_an_unknown_split_is_named_by_its_line(read):

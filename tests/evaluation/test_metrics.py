@@ -67,6 +67,9 @@ def test_the_summary_equals_scikit_learn(k):
         else sk.roc_auc_score(labels, probs, multi_class="ovr")
     )
     assert found["roc_auc"] == pytest.approx(auc, abs=1e-6)
+    truth = np.eye(k)[labels]
+    precision = sk.average_precision_score(truth, probs)  # macro
+    assert found["average_precision"] == pytest.approx(precision, abs=1e-6)
     recalls = sk.recall_score(labels, predicted, average=None)
     assert [found["per_class"][c]["recall"] for c in classes] == pytest.approx(recalls, abs=1e-6)
     assert found["n"] == 600
@@ -80,6 +83,26 @@ def test_a_test_split_of_one_class_has_no_area_but_an_accuracy():
     assert 0 <= found["accuracy"] <= 1
     assert macro_roc_auc(probs, np.zeros(10, int)) is None
     assert [(p.fpr, p.tpr) for p in roc_points(probs, np.zeros(10, int))] == [(0, 0), (1, 1)]
+
+
+def test_of_a_class_without_images_nothing_is_said():
+    probs, labels = drawn(300, 3)
+    labels = labels % 2
+    found = summarize(probs, labels, classes=["a", "b", "c"])
+    assert found["per_class"]["c"] == {"precision": None, "recall": None, "f1": None, "n": 0}
+    predicted = probs.argmax(1)
+    precision = (labels[predicted == 0] == 0).mean()  # c may be predicted, which is always wrong
+    assert found["per_class"]["a"]["precision"] == pytest.approx(precision, abs=1e-6)
+    area = np.mean([sk.roc_auc_score(labels == k, probs[:, k]) for k in (0, 1)])
+    assert found["roc_auc"] == pytest.approx(area, abs=1e-6)
+    assert found["log_loss"] == pytest.approx(-np.log(probs[np.arange(300), labels]).mean())
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_class_that_is_never_predicted_has_precision_0_as_scikit_learn_says():
+    probs = np.tile([0.9, 0.1], (4, 1))
+    found = summarize(probs, np.array([0, 1, 1, 0]), classes=["a", "b"])["per_class"]
+    assert found["b"] == {"precision": 0, "recall": 0, "f1": 0, "n": 2}
 
 
 def test_no_image_and_a_probability_that_is_not_finite_are_errors():

@@ -1,6 +1,7 @@
 """The golden files of a real export, asked for through every way to the model."""
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,11 +43,15 @@ def server(models: Path, start: Any) -> Any:
 
 def test_through_the_checkpoint(models: Path, golden: Golden) -> None:
     model, spec = load_checkpoint(models / "model.pt")
+    temperature = json.loads((models.parent / "reports/evaluate/metrics.json").read_text())[
+        "temperature"
+    ]
     compute = choose_compute(device="cpu", threads=1, precision="fp32")
 
     def predict(contents: Sequence[bytes]) -> Any:
         pixels = np.stack([pixels_from_bytes(content, spec.preprocess) for content in contents])
-        return predict_logits(model, pixels, compute=compute).softmax(1).numpy()
+        logits = predict_logits(model, pixels, compute=compute)
+        return (logits / temperature).softmax(1).numpy()
 
     require_verified(replay(golden, predict), where="model.pt")
 

@@ -1,15 +1,14 @@
 """The page, used as a person would, in headless Chromium."""
 
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from serving.models import full_model, put
 
 pytestmark = pytest.mark.slow
@@ -17,25 +16,12 @@ pytestmark = pytest.mark.slow
 Draw = Callable[..., bytes]
 KEY = "0123456789abcdef0123"
 PHONE, DESKTOP = {"width": 375, "height": 740}, {"width": 1200, "height": 900}
-OFFLINE = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "Chromium is missing; run: apt-get install -y --no-install-recommends chromium"
-    # Chromium's own sandbox does not work for root, nor in most containers.
-    root = ["--no-sandbox"] if os.geteuid() == 0 or os.environ.get("CI") else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[*OFFLINE, *root])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -256,3 +256,11 @@ def test_a_look_at_25_000_files_takes_no_time(tmp_path):
     start = time.process_time()
     look(tmp_path)
     assert time.process_time() - start < 0.6  # measured: 0.15 s
+
+
+def test_a_folder_looks_the_same_by_whichever_path_it_is_reached(tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("photos/cat/1.jpg", "project/params.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    assert look(tmp_path / "project/../photos") == look(photos)

@@ -1,0 +1,48 @@
+"""Parts of the test images: how the model does on each, and which images to show for it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.artifacts import SliceRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A row of slices.csv and who belongs to it."""
+
+    number: int
+    name: str
+    value: str
+    row: SliceRow
+    paths: frozenset[str]
+
+
+def slices_with_paths(
+    rows: Sequence[SliceRow], members: Iterable[tuple[str, str, Iterable[str]]]
+) -> tuple[Slice, ...]:
+    """Join the rows of slices.csv with the images of each part.
+
+    Args:
+        rows: of slices.csv.
+        members: trait, value and paths of the images that have it.
+    """
+    known = {(name, value): frozenset(paths) for name, value, paths in members}
+    return tuple(
+        Slice(
+            number=number,
+            name=row.slice,
+            value=row.value,
+            row=row,
+            paths=known.get((row.slice, row.value), frozenset()),
+        )
+        for number, row in enumerate(rows)
+    )
+
+
+def slices_by_path(slices: Iterable[Slice]) -> Mapping[str, str]:
+    """Return the numbers of the slices that an image belongs to, set apart by blanks, by path."""
+    found: dict[str, list[str]] = {}
+    for part in slices:
+        for path in part.paths:
+            found.setdefault(path, []).append(str(part.number))
+    return {path: " ".join(numbers) for path, numbers in found.items()}
