@@ -1,7 +1,8 @@
 """Show what the model gets right and wrong, and whose labels are doubtful, on a page for people.
 
 Reads   data/raw.zip, data/split.csv, data/rejected.csv, data/corrections.csv, data/metadata.csv,
-        data/packed, reports/lr_find/suggestion.json, reports/lr_find/curve.csv, models/model.pt,
+        data/packed, reports/lr_find/suggestion.json, reports/lr_find/curve.csv,
+        reports/lr_find/sweeps.csv, reports/lr_find/rules.json, models/model.pt,
         models/model.pt.sha256, reports/train/history.csv, reports/train/metrics.json,
         reports/evaluate/predictions.csv, reports/evaluate/predictions_valid.csv,
         reports/evaluate/predictions_train.csv, reports/evaluate/reliability.csv,

@@ -19,6 +19,7 @@ from pipeline.core.artifacts import (
     Sample,
     SliceRow,
     Suggestion,
+    SweepPoint,
     write_predictions,
     write_records,
     write_suggestion,
@@ -175,6 +176,14 @@ def _write_evaluation(
 def _write_training(layout: Layout, classes: tuple[str, ...]) -> None:
     points = [CurvePoint(lr=10 ** (k / 4 - 4), loss=1.0, spread=0.1) for k in range(12)]
     write_records(layout.lr_curve, points, CurvePoint)
+    steps = [
+        SweepPoint(part=part, sweep=sweep, lr=10 ** (k / 4 - 4), loss=0.9 + 0.1 * sweep)
+        for part in ("whole", "head")
+        for sweep in range(3)
+        for k in range(12)
+    ]
+    write_records(layout.lr_sweeps, steps, SweepPoint)
+    write_json(layout.lr_rules, {"whole": {"reason": "it rose <b>sharply</b>"}})
     write_suggestion(layout.suggestion, Suggestion(lr=0.0123, status="ok"))
     history = [
         EpochRecord(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pipeline.core.artifacts import CurvePoint, EpochRecord
+from pipeline.core.artifacts import CurvePoint, EpochRecord, SweepPoint
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 466, 26, 236
@@ -89,8 +89,14 @@ class Chart:
     """(x, width) of the shaded stretches."""
 
 
-def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
-    """Return the range test's chart: loss over log rate; None with fewer than two finite points."""
+def lr_chart(
+    curve: Sequence[CurvePoint], *, suggested: float, sweeps: Sequence[SweepPoint] = ()
+) -> Chart | None:
+    """Return the range test's chart: loss over log rate; None with fewer than two finite points.
+
+    The single sweeps are drawn as they were measured, step by step; what leaves the chart of the
+    smoothed mean stays at its edge.
+    """
     points = [p for p in curve if math.isfinite(p.loss) and math.isfinite(p.spread) and p.lr > 0]
     if len(points) < 2:
         return None
@@ -111,6 +117,7 @@ def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
         x_ticks=_decades(x),
         y_ticks=ticks(y),
         lines=(
+            *_sweep_lines(sweeps, x, y),
             Line(
                 name="mean loss",
                 style="main",
@@ -120,6 +127,20 @@ def lr_chart(curve: Sequence[CurvePoint], *, suggested: float) -> Chart | None:
         flag=Flag(x=x.at(suggested), text=f"suggested {suggested:g}"),
         band=polyline(above + below),
     )
+
+
+def _sweep_lines(sweeps: Sequence[SweepPoint], x: Axis, y: Axis) -> list[Line]:
+    """Return a faint line for each sweep; only the first has a name for the legend."""
+    lines: list[Line] = []
+    for number in sorted({point.sweep for point in sweeps}):
+        points = [
+            (x.at(p.lr), y.at(min(max(p.loss, y.low), y.high)))
+            for p in sweeps
+            if p.sweep == number and math.isfinite(p.loss) and x.low <= p.lr <= x.high
+        ]
+        name = "" if lines else "each sweep, step by step"
+        lines.append(Line(name=name, style="faint", points=polyline(points)))
+    return lines
 
 
 def loss_chart(history: Sequence[EpochRecord], *, shaded: Collection[int]) -> Chart:

@@ -20,6 +20,7 @@ from pipeline.core.artifacts import (
     Sample,
     SliceRow,
     Suggestion,
+    SweepPoint,
     read_json,
     read_records,
     read_suggestion,
@@ -45,7 +46,11 @@ class Findings:
     samples: Sequence[Sample]
     rejected: Sequence[Rejected]
     curve: Sequence[CurvePoint]
+    sweeps: Sequence[SweepPoint]
+    """Of the whole network."""
     suggestion: Suggestion
+    lr_reason: str
+    """Why the range test has the verdict that it has."""
     history: Sequence[EpochRecord]
     suspects: Sequence[Suspect]
     """Every image, those of the most doubtful labels first."""
@@ -97,7 +102,9 @@ def read_findings(
         samples=samples,
         rejected=read_records(layout.rejected, Rejected, stage="split"),
         curve=read_records(layout.lr_curve, CurvePoint, stage="lr_find"),
+        sweeps=[p for p in _sweeps(layout) if p.part == "whole"],
         suggestion=read_suggestion(layout.suggestion),
+        lr_reason=_lr_reason(layout),
         history=read_history(layout.history),
         suspects=rank_suspects(predictions, leave_out=settled(marks)),
         slices=_slices(layout, samples, test=test, classes=spec.classes),
@@ -113,6 +120,18 @@ def read_findings(
             training=_training(layout),
         ),
     )
+
+
+def _sweeps(layout: Layout) -> list[SweepPoint]:
+    return read_records(layout.lr_sweeps, SweepPoint, stage="lr_find")
+
+
+def _lr_reason(layout: Layout) -> str:
+    content = read_json(layout.lr_rules, stage="lr_find")
+    try:
+        return str(content["whole"]["reason"])
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{layout.lr_rules}: no reason; run: dvc repro lr_find") from error
 
 
 def _slices(

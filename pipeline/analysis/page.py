@@ -112,7 +112,9 @@ def _data(findings: Findings) -> dict[str, object]:
 def _training(findings: Findings) -> dict[str, object]:
     history = findings.history
     return {
-        "lr_chart": charts.lr_chart(findings.curve, suggested=findings.suggestion.lr),
+        "lr_chart": charts.lr_chart(
+            findings.curve, suggested=findings.suggestion.lr, sweeps=findings.sweeps
+        ),
         "lr_words": advice.describe_suggestion(findings.suggestion),
         "loss_chart": charts.loss_chart(history, shaded=overfitting_epochs(history)),
         "accuracy_chart": charts.accuracy_chart(history),

@@ -67,6 +67,14 @@ def test_the_headline_is_the_accuracy_of_the_test_images(page: str) -> None:
     assert "95 % interval 50.00 % to 75.00 %, n = 5; 1 wrong" in text
 
 
+def test_every_sweep_of_the_whole_network_is_drawn_and_the_verdict_has_its_reason(
+    page: str,
+) -> None:
+    assert page.count('<polyline class="line faint"') == 3
+    assert page.count("each sweep, step by step") == 1
+    assert "it rose &lt;b&gt;sharply&lt;/b&gt;" in page
+
+
 def test_the_page_names_the_model_the_rate_and_the_kept_epoch(layout: Layout, page: str) -> None:
     for fact in ("compact", "48 × 48", "suggested 0.0123", "kept: epoch 2", "overfitting"):
         assert fact in page
@@ -135,6 +143,8 @@ def test_three_classes_have_a_matrix_of_nine_cells(params: Params, tmp_path: Pat
         ("rejected", "split"),
         ("suggestion", "lr_find"),
         ("lr_curve", "lr_find"),
+        ("lr_sweeps", "lr_find"),
+        ("lr_rules", "lr_find"),
         ("model", "train"),
         ("history", "train"),
         ("train_metrics", "train"),
