@@ -22,7 +22,7 @@ from pipeline.core.stage import run_stage
 from pipeline.modeling.augment import Augmentation
 from pipeline.modeling.device import choose_compute
 from pipeline.modeling.lr_finder import Floats, ramp, sweep
-from pipeline.modeling.lr_rules import EDGE_TO_PEAK, Verdict, judge, mean_curve
+from pipeline.modeling.lr_rules import EDGE_TO_PEAK, Verdict, judge
 from pipeline.modeling.optimizers import default_lr
 from pipeline.modeling.zoo import build_model, fit_to_data
 from pipeline.packing.packed import read_packed
@@ -115,7 +115,7 @@ def _write(
         for lr, loss in zip(rates, losses, strict=False)
     ]
     write_records(layout.lr_sweeps, points, SweepPoint)
-    write_records(layout.lr_curve, mean_curve(rates, sweeps[WHOLE]), CurvePoint)
+    write_records(layout.lr_curve, verdicts[WHOLE].curve, CurvePoint)
     write_json(
         layout.lr_rules,
         {

@@ -8,17 +8,19 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import count
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.modeling.batches import Augmentation, n_batches, train_batches
+from pipeline.modeling.batches import Augmentation, train_batches
 from pipeline.modeling.device import Compute
-from pipeline.modeling.layers import frozen_body, layer_groups, train_mode
+from pipeline.modeling.layers import frozen_body, train_mode
 from pipeline.modeling.lr_rules import MIN_POINTS
-from pipeline.modeling.optimizers import build_optimizer, set_lr
+from pipeline.modeling.optimizers import set_lr
+from pipeline.modeling.recipe import build_layered_optimizer
 from pipeline.modeling.step import train_step
 from pipeline.modeling.zoo import Classifier
 from pipeline.packing.packed import PackedSplit
@@ -59,8 +61,8 @@ def sweep(
         model: the network, on the device.
         train: images; a small set is gone through again and again, in another order each time.
         rates: one for each step.
-        optimizer_name: see `build_optimizer`.
-        weight_decay: see `build_optimizer`.
+        optimizer_name: `muon`, `sgd` or `adamw`.
+        weight_decay: of all parameters.
         batch_size: as in the training.
         size_px: side of the crops.
         augmentation: as in the training.
@@ -87,14 +89,13 @@ def sweep(
         copied = copy.deepcopy(model)
         with frozen_body(copied) if head_alone else nullcontext():
             train_mode(copied)
-            factors = (1.0,) if head_alone else lr_factors
-            optimizer = build_optimizer(
+            optimizer = build_layered_optimizer(
                 optimizer_name,
                 copied,
                 lr=float(rates[0]),
                 weight_decay=weight_decay,
-                groups=layer_groups(copied, len(factors)),
-                lr_factors=factors,
+                lr_factors=lr_factors,
+                head_alone=head_alone,
             )
             for lr, (pixels, targets) in zip(rates, batches, strict=False):
                 set_lr(optimizer, float(lr))
@@ -132,9 +133,7 @@ def _endless(
     seed: int,
     n_classes: int | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    epoch = 0
-    while n_batches(len(train), batch_size):
-        epoch += 1
+    for epoch in count(1):
         yield from train_batches(
             train,
             batch_size=batch_size,

@@ -31,6 +31,8 @@ class Verdict:
     """What a range test found."""
 
     suggestion: Suggestion
+    curve: tuple[CurvePoint, ...]
+    """The mean of the sweeps, from which it is read."""
     reason: str
     """In words, why the status is what it is."""
     rules: dict[str, float | None]
@@ -63,18 +65,22 @@ def judge(
         default_lr: suggested when the curve has no answer.
     """
     curve = mean_curve(rates, sweeps)
+    edge = edge_of_explosion(curve)
     edges = tuple(edge_of_explosion(mean_curve(rates, [losses])) for losses in sweeps)
     found: dict[str, float | None] = {"edge": None, **dict.fromkeys(SHAPE_RULES)}
     if len(curve) >= MIN_POINTS:
-        edge = edge_of_explosion(curve)
         found["edge"] = None if edge is None else edge * edge_to_peak
         if _falls(curve):
             found |= {name: find(curve) for name, find in SHAPE_RULES.items()}
-    status, reason = _status(curve, edges, rule=rule, answered=found[rule] is not None)
+    status, reason = _status(curve, edge, edges, rule=rule, answered=found[rule] is not None)
     chosen = found[rule]
     lr = default_lr if status != "ok" or chosen is None else float(f"{chosen:.2g}")
     return Verdict(
-        suggestion=Suggestion(lr=lr, status=status), reason=reason, rules=found, edges=edges
+        suggestion=Suggestion(lr=lr, status=status),
+        curve=tuple(curve),
+        reason=reason,
+        rules=found,
+        edges=edges,
     )
 
 
@@ -139,6 +145,7 @@ RULES = ("edge", *SHAPE_RULES)
 
 def _status(
     curve: Sequence[CurvePoint],
+    edge: float | None,
     edges: Sequence[float | None],
     *,
     rule: str,
@@ -150,7 +157,6 @@ def _status(
             f"the loss exploded within {len(curve)} steps, at a rate of {curve[-1].lr:.2g}: "
             "lower lr_find.min_lr"
         )
-    edge = edge_of_explosion(curve)
     if edge is not None and edge < NEAR_START * curve[0].lr:
         return "diverged", (
             f"the loss rose from the start, at a rate of {edge:.2g}: lower lr_find.min_lr"

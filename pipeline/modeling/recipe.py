@@ -98,12 +98,32 @@ def build_schedule(recipe: Recipe, phase: Phase, *, steps_per_epoch: int) -> Sch
 
 def build_phase_optimizer(recipe: Recipe, phase: Phase, model: Classifier) -> Optimizer:
     """Return an optimizer over what the phase trains."""
-    factors = (1.0,) if phase.head_alone else recipe.lr_factors
-    return build_optimizer(
+    return build_layered_optimizer(
         recipe.optimizer,
         model,
         lr=recipe.peak_lr(phase),
         weight_decay=recipe.weight_decay,
+        lr_factors=recipe.lr_factors,
+        head_alone=phase.head_alone,
+    )
+
+
+def build_layered_optimizer(
+    name: str,
+    model: Classifier,
+    *,
+    lr: float,
+    weight_decay: float,
+    lr_factors: Sequence[float],
+    head_alone: bool,
+) -> Optimizer:
+    """Return an optimizer over as many layer groups as there are factors; the head alone is one."""
+    factors = (1.0,) if head_alone else lr_factors
+    return build_optimizer(
+        name,
+        model,
+        lr=lr,
+        weight_decay=weight_decay,
         groups=layer_groups(model, len(factors)),
         lr_factors=factors,
     )

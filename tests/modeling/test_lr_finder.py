@@ -1,5 +1,7 @@
 """The range test: its ramp, its end, and that it leaves no trace."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,25 @@ def test_an_explosion_is_noticed_and_noise_is_not():
     assert exploded([float("inf")], stop_factor=2.0)
 
 
+PLAIN = Augmentation(crop_min_area=1.0, flip=False)
+
+
+def swept(model, train, compute, **changes):
+    """Run one small sweep; `changes` are arguments of `sweep`."""
+    arguments = {
+        "rates": np.array([1e-3, 2e-3]),
+        "optimizer_name": "sgd",
+        "weight_decay": 0.0,
+        "batch_size": 16,
+        "size_px": 24,
+        "augmentation": PLAIN,
+        "label_smoothing": 0.0,
+        "stop_factor": 4.0,
+        "seed": 1,
+    }
+    return sweep(model, train, compute=compute, **arguments | changes)
+
+
 def test_the_test_leaves_model_and_randomness_as_they_were(train_split, cpu):
     model = build_model("compact", n_classes=2)
     fit_to_data(model, train_split)
@@ -34,19 +55,15 @@ def test_the_test_leaves_model_and_randomness_as_they_were(train_split, cpu):
     rates = ramp(min_lr=1e-4, max_lr=0.05, steps_per_doubling=1)
 
     def run(seed):
-        return sweep(
+        return swept(
             model,
             train_split,
+            cpu,
             rates=rates,
-            optimizer_name="sgd",
-            weight_decay=0.0,
-            batch_size=16,
-            size_px=24,
             augmentation=Augmentation(crop_min_area=0.5, flip=True),
             label_smoothing=0.1,
             stop_factor=5.0,
             seed=seed,
-            compute=cpu,
         )
 
     first, again, other = run(1), run(1), run(2)
@@ -62,48 +79,26 @@ def test_the_test_leaves_model_and_randomness_as_they_were(train_split, cpu):
 def test_with_the_head_alone_the_body_gets_no_step(train_split, cpu):
     model = build_model("resnet18", n_classes=2)
     seen = []
-
-    def run(*, head_alone, rates):
-        return sweep(
-            model,
-            train_split,
-            rates=rates,
-            optimizer_name="sgd",
-            weight_decay=0.0,
-            batch_size=16,
-            size_px=24,
-            augmentation=Augmentation(crop_min_area=1.0, flip=False),
-            label_smoothing=0.0,
-            stop_factor=4.0,
-            seed=1,
-            compute=cpu,
-            head_alone=head_alone,
-            on_step=seen.append,
-        )
-
+    rates = np.array([1e-3, 1e-3])
     # A body in evaluation mode and 512 features: the first loss is that of the untrained network
     # in evaluation mode for the head alone, in training mode for the whole.
-    rates = np.array([1e-3, 1e-3])
-    head, whole = run(head_alone=True, rates=rates), run(head_alone=False, rates=rates)
+    head, whole = (
+        swept(model, train_split, cpu, rates=rates, head_alone=alone, on_step=seen.append)
+        for alone in (True, False)
+    )
     assert head[0] != whole[0]
     assert seen == [1, 1, 1, 1]
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_mixed_images_and_layer_groups_are_swept_as_they_are_trained(train_split, cpu):
-    losses = sweep(
+    losses = swept(
         build_model("compact", n_classes=2),
         train_split,
+        cpu,
         rates=np.array([1e-3, 2e-3, 4e-3]),
         optimizer_name="muon",
-        weight_decay=0.0,
-        batch_size=16,
-        size_px=24,
-        augmentation=Augmentation(crop_min_area=1.0, flip=False, mixup=1.0),
-        label_smoothing=0.0,
-        stop_factor=4.0,
-        seed=1,
-        compute=cpu,
+        augmentation=replace(PLAIN, mixup=1.0),
         lr_factors=(0.1, 1.0),
         n_classes=2,
     )
@@ -115,19 +110,6 @@ def test_a_loss_that_is_not_finite_ends_the_sweep(train_split, cpu):
     model = build_model("compact", n_classes=2)
     with torch.no_grad():
         model.network.fc.weight.fill_(float("nan"))
-    losses = sweep(
-        model,
-        train_split,
-        rates=np.array([1e-3, 2e-3]),
-        optimizer_name="sgd",
-        weight_decay=0.0,
-        batch_size=16,
-        size_px=24,
-        augmentation=Augmentation(crop_min_area=1.0, flip=False),
-        label_smoothing=0.0,
-        stop_factor=4.0,
-        seed=1,
-        compute=cpu,
-    )
+    losses = swept(model, train_split, cpu)
     assert len(losses) == 1
     assert np.isnan(losses[0])
