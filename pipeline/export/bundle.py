@@ -111,7 +111,8 @@ def export_metrics(bundle: Bundle) -> dict[str, Any]:
 
 
 def _figures(parity: Parity) -> dict[str, Any]:
-    figures = asdict(parity)
+    figures = asdict(parity) | {"max_prob_diff": parity.max_prob_diff}
+    del figures["prob_diffs"]
     for name in ("accuracy", "accuracy_diff", "log_loss", "log_loss_diff"):
         figures[name] = round(figures[name], 4) + 0.0  # no negative zero
     for name in ("max_logit_diff", "max_prob_diff", "max_cam_diff"):
@@ -123,7 +124,7 @@ def _figures(parity: Parity) -> dict[str, Any]:
 def _tolerances(bundle: Bundle, rows: NDArray[np.int64]) -> dict[str, float]:
     """Return the largest difference by precision; `rows` are those of the golden images."""
     tolerances = {DEFAULT_PRECISION: bundle.gate.limits.max_prob_diff}
-    if bundle.int8.content is not None:
-        wide = INT8_MARGIN * bundle.gate.max_prob_diff(bundle.int8.content, rows)
+    if bundle.int8.parity is not None:
+        wide = INT8_MARGIN * max(bundle.int8.parity.prob_diffs[row] for row in rows)
         tolerances[PRECISION] = max(INT8_TOLERANCE, math.ceil(wide * 1000) / 1000)
     return tolerances

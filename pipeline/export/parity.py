@@ -63,7 +63,8 @@ class Parity:
     """Images compared, at each of the batch sizes."""
     batch_sizes: tuple[int, ...]
     max_logit_diff: float
-    max_prob_diff: float
+    prob_diffs: tuple[float, ...]
+    """Largest difference of a probability of each image."""
     max_cam_diff: float | None
     """Largest difference of a logit from its map's mean plus bias; None without maps."""
     flipped: tuple[str, ...]
@@ -75,6 +76,11 @@ class Parity:
     log_loss: float
     """As `accuracy`, nats."""
     log_loss_diff: float
+
+    @property
+    def max_prob_diff(self) -> float:
+        """Largest difference of a probability."""
+        return max(self.prob_diffs)
 
     def in_words(self) -> str:
         """Return one line for the log."""
@@ -117,14 +123,6 @@ class Gate:
         parity = self._measure(content, BATCH_SIZES[-1:])
         require_accuracy(parity, max_drop=self.limits.max_accuracy_drop)
         return parity
-
-    def max_prob_diff(self, content: bytes, rows: NDArray[np.int64]) -> float:
-        """Return how far a model file's probabilities are from the checkpoint's on some images."""
-        pixels, probs = self.reference.pixels[rows], self.reference.probs[rows]
-        (answers,) = ask(
-            content, pixels, batch_sizes=BATCH_SIZES[-1:], threads=self.threads
-        ).values()
-        return _largest(answers.probs - probs)
 
     def _measure(self, content: bytes, batch_sizes: Sequence[int]) -> Parity:
         pixels = self.reference.pixels
@@ -207,6 +205,9 @@ def compare(reference: Reference, found: Mapping[int, Answers]) -> Parity:
         figures.append(loss_and_accuracy(_log(answers.probs[:n_real]), labels))
         differs = answers.probs.argmax(1) != reference.probs.argmax(1)
         flipped.update(np.flatnonzero(differs).tolist())
+    prob_diffs = np.stack(
+        [np.abs(each.probs - reference.probs).max(axis=1) for each in found.values()]
+    )
     cams = [each.cam_means for each in found.values() if each.cam_means is not None]
     expected_cam = reference.logits - reference.bias
     worst_loss = max((figure[0] for figure in figures), key=lambda value: abs(value - loss))
@@ -215,7 +216,7 @@ def compare(reference: Reference, found: Mapping[int, Answers]) -> Parity:
         n=len(reference.paths),
         batch_sizes=tuple(found),
         max_logit_diff=max(_largest(a.logits - reference.logits) for a in found.values()),
-        max_prob_diff=max(_largest(a.probs - reference.probs) for a in found.values()),
+        prob_diffs=tuple(prob_diffs.max(axis=0).tolist()),
         max_cam_diff=max((_largest(cam - expected_cam) for cam in cams), default=None),
         flipped=tuple(reference.paths[index] for index in sorted(flipped)),
         accuracy=worst_accuracy,

@@ -151,7 +151,7 @@ def test_accuracy_may_fall_by_the_limit_and_no_more():
         n=100,
         batch_sizes=(32,),
         max_logit_diff=1,
-        max_prob_diff=1,
+        prob_diffs=(1.0,),
         max_cam_diff=None,
         flipped=("c/1",),
         accuracy=0.95,
