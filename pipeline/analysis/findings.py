@@ -1,6 +1,6 @@
 """Everything that the page is about, read from the artifacts and checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipeline.core.artifacts import (
 )
 from pipeline.core.errors import ArtifactError
 from pipeline.core.layout import Layout
-from pipeline.data.corrections import read_corrections
+from pipeline.data.corrections import Corrections, read_corrections
 from pipeline.data.metadata import read_metadata
 from pipeline.evaluation.slices import image_traits, people_traits, slices_of
 from pipeline.imaging.spec import ModelSpec
@@ -93,7 +93,8 @@ def read_findings(
     ):
         check_predictions(rows, classes=spec.classes, where=path)
     members = read_members(layout.raw_archive)
-    marks = as_marks(read_corrections(layout.corrections, members))
+    corrections = read_corrections(layout.corrections, members)
+    marks = as_marks(corrections)
     samples = read_records(layout.split, Sample, stage="split")
     return Findings(
         spec=spec,
@@ -102,12 +103,25 @@ def read_findings(
         samples=samples,
         rejected=read_records(layout.rejected, Rejected, stage="split"),
         curve=read_records(layout.lr_curve, CurvePoint, stage="lr_find"),
-        sweeps=[p for p in _sweeps(layout) if p.part == "whole"],
+        sweeps=[
+            point
+            for point in read_records(layout.lr_sweeps, SweepPoint, stage="lr_find")
+            if point.part == "whole"
+        ],
         suggestion=read_suggestion(layout.suggestion),
         lr_reason=_lr_reason(layout),
         history=read_history(layout.history),
         suspects=rank_suspects(predictions, leave_out=settled(marks)),
-        slices=_slices(layout, samples, test=test, classes=spec.classes),
+        slices=slices_with_paths(
+            read_records(layout.slices, SliceRow, stage="evaluate"),
+            _members_of_slices(
+                test,
+                samples,
+                classes=spec.classes,
+                corrections=corrections,
+                columns=read_metadata(layout.metadata, members).more,
+            ),
+        ),
         reliability=read_records(layout.reliability, ReliabilityBin, stage="evaluate"),
         risk=read_records(layout.risk_coverage, RiskPoint, stage="evaluate"),
         marks=marks,
@@ -122,10 +136,6 @@ def read_findings(
     )
 
 
-def _sweeps(layout: Layout) -> list[SweepPoint]:
-    return read_records(layout.lr_sweeps, SweepPoint, stage="lr_find")
-
-
 def _lr_reason(layout: Layout) -> str:
     content = read_json(layout.lr_rules, stage="lr_find")
     try:
@@ -134,26 +144,21 @@ def _lr_reason(layout: Layout) -> str:
         raise ArtifactError(f"{layout.lr_rules}: no reason; run: dvc repro lr_find") from error
 
 
-def _slices(
-    layout: Layout, samples: Sequence[Sample], *, test: PackedSplit, classes: Sequence[str]
-) -> tuple[Slice, ...]:
-    members = read_members(layout.raw_archive)
+def _members_of_slices(
+    test: PackedSplit,
+    samples: Sequence[Sample],
+    *,
+    classes: Sequence[str],
+    corrections: Corrections,
+    columns: Mapping[str, Mapping[str, str]],
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield trait, value and paths of each part of the test images."""
     traits = [
-        *people_traits(
-            test,
-            classes=classes,
-            corrections=read_corrections(layout.corrections, members),
-            columns=read_metadata(layout.metadata, members).more,
-        ),
+        *people_traits(test, classes=classes, corrections=corrections, columns=columns),
         *image_traits(test, {sample.path: sample for sample in samples}),
     ]
-    return slices_with_paths(
-        read_records(layout.slices, SliceRow, stage="evaluate"),
-        (
-            (name, value, [test.paths[i] for i in where.nonzero()[0]])
-            for name, value, where in slices_of(traits)
-        ),
-    )
+    for name, value, where in slices_of(traits):
+        yield name, value, [test.paths[i] for i in where.nonzero()[0]]
 
 
 def _training(layout: Layout) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Where the network looked, for the images that the page shows with what the network said."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from pipeline.modeling.zoo import Classifier
 from pipeline.packing.packed import Packed
 
 MAX_VEILS = 1000
-BATCH_IMAGES = 64
 
 
 def veils(
@@ -21,8 +20,6 @@ def veils(
     packed: Packed,
     selection: Selection,
     thumbnails: Mapping[str, Thumbnail],
-    *,
-    on_batch: Callable[[int], None] = lambda n_images: None,
 ) -> dict[str, Veil]:
     """Return a veil by path: for the suspects, the panels and the gallery, up to `MAX_VEILS`.
 
@@ -33,20 +30,16 @@ def veils(
         packed: the pixels that it saw.
         selection: which images the page shows.
         thumbnails: of these images, by path.
-        on_batch: called with the number of images of each batch.
     """
     found: dict[str, Veil] = {}
     for split, rows in _wanted(selection).items():
         pixels = getattr(packed, split).pixels
         places = {path: row for row, path in enumerate(getattr(packed, split).paths)}
-        for start in range(0, len(rows), BATCH_IMAGES):
-            batch = rows[start : start + BATCH_IMAGES]
-            indices = np.array([places[row.path] for row in batch], np.int64)
-            classes = np.array([packed.classes.index(row.predicted) for row in batch], np.int64)
-            for row, heat in zip(batch, heat_maps(model, pixels[indices], classes), strict=True):
-                thumb = thumbnails[row.path]
-                found[row.path] = veil(heat, over=thumb, fit=packed.preprocess.fit)
-            on_batch(len(batch))
+        indices = np.array([places[row.path] for row in rows], np.int64)
+        classes = np.array([packed.classes.index(row.predicted) for row in rows], np.int64)
+        for row, heat in zip(rows, heat_maps(model, pixels[indices], classes), strict=True):
+            thumb = thumbnails[row.path]
+            found[row.path] = veil(heat, over=thumb, fit=packed.preprocess.fit)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from pipeline.analysis import advice, calibration_charts, charts, dataset, matrix, ranking
 from pipeline.analysis.figures import Figures, figure, grouped, percent
@@ -20,6 +20,7 @@ from pipeline.analysis.parts import slices_by_path
 from pipeline.analysis.selection import Selection
 from pipeline.analysis.thumbnails import Thumbnail
 from pipeline.core.artifacts import SPLITS, Prediction
+from pipeline.evaluation.html import environment
 from pipeline.modeling.advice import advise, overfitting_epochs
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -161,19 +162,13 @@ def _suspects(findings: Findings, selection: Selection) -> dict[str, object]:
 
 
 def _environment(figures: Figures) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "grouped": grouped}
-    environment.globals |= {
+    made = environment(TEMPLATES)
+    made.filters |= {"percent": percent, "grouped": grouped}
+    made.globals |= {
         "bars": bars,
         "figure": partial(figure, figures),
         "chart_box": f"0 0 {charts.WIDTH} {charts.HEIGHT}",
         "plot": {n: getattr(charts, n) for n in ("LEFT", "RIGHT", "TOP", "BOTTOM")},
         "pretty": partial(json.dumps, ensure_ascii=False),
     }
-    return environment
+    return made

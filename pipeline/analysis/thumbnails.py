@@ -1,7 +1,5 @@
 """Small copies of images, to be embedded in the page."""
 
-import base64
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,10 +7,8 @@ from PIL import Image
 
 from pipeline.core.archive import RawArchive
 from pipeline.core.errors import ArtifactError, ImageError
+from pipeline.evaluation.html import small_jpeg
 from pipeline.imaging.decode import decode
-
-SIDE_PX = 160
-QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +42,6 @@ def thumbnails(
 
 
 def thumbnail(image: Image.Image, *, number: int) -> Thumbnail:
-    """Return a copy with sides of at most `SIDE_PX`, in the image's own proportions."""
-    small = image.copy()
-    small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    small.info.clear()  # a comment inside a photograph can be larger than its thumbnail
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Thumbnail(number=number, width=small.width, height=small.height, data=data)
+    """Return a copy in the image's own proportions."""
+    data, (width, height) = small_jpeg(image)
+    return Thumbnail(number=number, width=width, height=height, data=data)

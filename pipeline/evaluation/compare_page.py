@@ -1,18 +1,14 @@
 """A small self-contained page of what two models disagree about."""
 
-import base64
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
-
 from pipeline.core.archive import RawArchive
 from pipeline.core.errors import ArtifactError, ImageError
 from pipeline.evaluation.comparison import Comparison, Pair, p_text
+from pipeline.evaluation.html import environment, small_jpeg
 from pipeline.imaging.decode import decode
 
 log = logging.getLogger(__name__)
@@ -20,8 +16,6 @@ log = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SHOWN = 200
 """Images of each gallery, so that the page stays small."""
-SIDE_PX = 160
-QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +43,18 @@ def render(comparison: Comparison, *, old: str, new: str, archive_path: Path) ->
         for title, pairs in (("Newly broken", comparison.broken), ("Fixed", comparison.fixed))
     ]
     shown = [pair.path for gallery in galleries for pair in gallery.pairs]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html").render(
-        found=comparison,
-        galleries=galleries,
-        old=old,
-        new=new,
-        p_value=p_text(comparison.p_value),
-        sentence=comparison.sentence(old, new),
-        thumbnails=thumbnails(archive_path, shown),
+    return (
+        environment(TEMPLATES)
+        .get_template("compare.html")
+        .render(
+            found=comparison,
+            galleries=galleries,
+            old=old,
+            new=new,
+            p_value=p_text(comparison.p_value),
+            sentence=comparison.sentence(old, new),
+            thumbnails=thumbnails(archive_path, shown),
+        )
     )
 
 
@@ -77,18 +68,9 @@ def thumbnails(archive_path: Path, paths: Iterable[str]) -> dict[str, str]:
                 if path not in names:
                     continue  # removed from the data since
                 try:
-                    found[path] = _thumbnail(decode(archive.read(path)))
+                    found[path], _ = small_jpeg(decode(archive.read(path)))
                 except (ImageError, ArtifactError) as error:
                     log.warning("%s: no picture: %s", path, error)
     except ArtifactError as error:
         log.warning("no pictures in the page: %s, or dvc pull %s", error, archive_path)
     return found
-
-
-def _thumbnail(image: Image.Image) -> str:
-    small = image.copy()
-    small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    small.info.clear()  # a comment inside a photograph can be larger than its thumbnail
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
