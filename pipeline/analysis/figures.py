@@ -120,8 +120,9 @@ def _check(content: Any) -> None:
     parts = [content, *(part for key, part in content.items() if key.endswith(("valid", "_tta")))]
     for part in parts:
         rows = part["per_class"].values()
-        numbers = [float(part[key]) for key in REQUIRED]
-        numbers += [float(row[key]) for row in rows for key in ("precision", "recall", "f1", "n")]
+        numbers = [float(part[key]) for key in REQUIRED] + [float(row["n"]) for row in rows]
+        seen = [row for row in rows if row["n"]]  # without images a class has none of the others
+        numbers += [float(row[key]) for row in seen for key in ("precision", "recall", "f1")]
         if not all(map(math.isfinite, numbers)):
             raise ValueError("a figure is not finite")
         if part["roc_auc"] is not None:

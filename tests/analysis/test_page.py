@@ -119,9 +119,25 @@ def test_figures_are_those_of_the_file(tmp_path: Path, predictions: Predictions)
     assert percent(figures.at("accuracy_low") or 0) == "18.76\N{NO-BREAK SPACE}%"
 
 
+def test_a_class_without_images_has_no_figures_and_that_is_no_error(
+    tmp_path: Path, predictions: Predictions
+) -> None:
+    none = {"precision": None, "recall": None, "f1": None, "n": 0}
+    some = METRICS["per_class"] | {"dog": none}
+    write_json(tmp_path / "metrics.json", METRICS | {"valid": METRICS | {"per_class": some}})
+    figures = read_figures(tmp_path / "metrics.json", predictions)
+    assert figures.at("valid.per_class.dog.recall") is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {
+            "per_class": {
+                name: {"precision": None, "recall": 0.5, "f1": 0.5, "n": 3}
+                for name in ("cat", "dog")
+            }
+        },
         {"n": 7},
         {"accuracy": "high"},
         {"per_class": {}},
