@@ -1,19 +1,17 @@
-"""What the curve of the range test says, in the words of the lesson."""
+"""What the curve of the range test says."""
 
 from pipeline.core.artifacts import Suggestion
 
-STATUS_WORDS = {
-    "ok": "The loss falls, then explodes. The suggested rate is as high as a whole training "
-    "endures, taken from where the explosion begins.",
-    "flat": "The loss never exploded, so the curve has no edge to measure from; the suggested rate "
-    "is the optimizer's default. Let the sweep end at a higher rate.",
-    "diverged": "The loss rose from the start, so the curve has no answer; the suggested rate is "
-    "the optimizer's default. Start the sweep at a lower rate.",
-    "noisy": "The sweeps exploded at rates far apart, so none of them can be believed; the "
-    "suggested rate is the optimizer's default. Run more sweeps.",
-}
 
+def describe_suggestion(suggestion: Suggestion, reason: str) -> str:
+    """Return one or two sentences on how the suggested rate came about.
 
-def describe_suggestion(suggestion: Suggestion) -> str:
-    """Return one or two sentences on how the suggested rate came about."""
-    return STATUS_WORDS.get(suggestion.status, f"The range test ended with: {suggestion.status}.")
+    Args:
+        suggestion: what lr_find suggests.
+        reason: why the verdict is what it is, in the words of `pipeline.modeling.lr_rules`.
+    """
+    if suggestion.status == "ok":
+        end = "The rate was read off this curve by the rule of lr_find.rule."
+    else:
+        end = "So the suggested rate is the optimizer's default."
+    return f"What was seen: {reason}. {end}"

@@ -116,7 +116,7 @@ def _training(findings: Findings) -> dict[str, object]:
         "lr_chart": charts.lr_chart(
             findings.curve, suggested=findings.suggestion.lr, sweeps=findings.sweeps
         ),
-        "lr_words": advice.describe_suggestion(findings.suggestion),
+        "lr_words": advice.describe_suggestion(findings.suggestion, findings.lr_reason),
         "loss_chart": charts.loss_chart(history, shaded=overfitting_epochs(history)),
         "accuracy_chart": charts.accuracy_chart(history),
         "rate_chart": charts.rate_chart(history),
