@@ -8,6 +8,15 @@ from pipeline.card.markdown import bibtex, code, prose
 from pipeline.core.errors import ArtifactError
 
 NOT_STATED = "not stated"
+INTENDED = (
+    "sorting pictures that each show one thing of one of these classes, of the kind that it was "
+    "trained on, where a wrong answer costs little or a person looks at it."
+)
+OUT_OF_SCOPE = (
+    "decisions about people or their property, safety, medicine; pictures of another kind (other "
+    "cameras, other styles) without measuring again; pictures that may show none of the classes "
+    "(see below)."
+)
 
 
 def render(facts: Facts) -> str:
@@ -33,18 +42,19 @@ def render(facts: Facts) -> str:
         "stated": _stated,
     }
     try:
-        text = environment.get_template("MODEL_CARD.md.jinja").render(
+        return environment.get_template("MODEL_CARD.md.jinja").render(
             facts=facts,
             m=facts.metrics,
             front_matter=front_matter(facts),
             classes=facts.spec.classes,
+            intended=INTENDED,
+            out_of_scope=OUT_OF_SCOPE,
         )
     except (UndefinedError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"models/MODEL_CARD.md: a figure is missing ({error}); "
             "run: dvc repro --force evaluate export_onnx"
         ) from error
-    return text
 
 
 def _digits(value: float | None, digits: int = 3) -> str:
