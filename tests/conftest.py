@@ -1,6 +1,10 @@
 """One small run of the whole pipeline that many tests look at."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
+from example_files import copy_clone
 from tiny import RECORDER, TinyRun, copy_project
 
 
@@ -17,3 +21,17 @@ def tiny_run(tmp_path_factory) -> TinyRun:
     ):
         run.run_recorded(name)
     return run
+
+
+@pytest.fixture(scope="session")
+def reproduced(tiny_run, tmp_path_factory) -> Path:
+    """A Git repository in which that run is committed as `dvc repro` leaves it; to be copied."""
+    root = copy_clone(tiny_run.root, tmp_path_factory.mktemp("reproduced") / "project")
+    for command in (
+        *(["git", "init", "-q", "-b", "main"], ["git", "config", "user.name", "Test"]),
+        ["git", "config", "user.email", "test@example.invalid"],
+        ["dvc", "commit", "-fq"],  # the stages did run; DVC was not there
+        *(["git", "add", "-A"], ["git", "commit", "-qm", "first run"]),
+    ):
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root
