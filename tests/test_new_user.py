@@ -1,0 +1,114 @@
+"""A new user's own folder of three classes: trained, corrected, compared and served.
+
+The commands are those of README.md, and nothing else is run: `python -m pipeline.sources.pin` and
+`dvc repro`, `git commit -am`, `python -m pipeline.analysis.suspects --write`,
+`python -m pipeline.evaluation.compare`, `python -m pipeline.serving`, `curl --data-binary`; first
+`source .venv/bin/activate`.
+"""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from documents import Command, commands_of
+from example_files import add_environment
+from PIL import Image, ImageDraw
+from scripted import run_script, script_of
+from tiny import REPOSITORY, TINY, copy_project
+
+SECTION = "## Your own images"
+CLASSES = ("crosses", "discs", "stripes")
+IMAGES_PER_CLASS, WRONG = 40, (3, 17)  # these of each class lie in the next one's folder
+SIDE = 96
+VALUES = {
+    **{name: value for name, value in TINY.items() if not name.startswith("data.")},
+    "train.epochs": "6",
+    "evaluate.reject_coverage": "0.95",
+}
+
+
+def commands() -> list[Command]:
+    """Return the commands of the section's first block."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    before, section = text.split(f"{SECTION}\n")
+    block = section[: section.index("\n```\n") + 5]
+    return commands_of("README.md", before.replace("```bash", "```text") + block)
+
+
+def draw(kind: str, rng: np.random.Generator) -> Image.Image:
+    """Return a cross, a disc or stripes in a random colour, place and size, with noise."""
+    ground, colour = (tuple(map(int, rng.integers(0, 256, 3))) for _ in range(2))
+    image = Image.new("RGB", (SIDE, SIDE), ground)
+    canvas = ImageDraw.Draw(image)
+    (x, y), r = rng.uniform(30, 66, 2).tolist(), float(rng.uniform(14, 28))
+    if kind == "discs":
+        canvas.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    elif kind == "crosses":
+        canvas.line((x - r, y, x + r, y), fill=colour, width=8)
+        canvas.line((x, y - r, x, y + r), fill=colour, width=8)
+    else:
+        for left in range(0, SIDE, int(r)):
+            canvas.rectangle((left, 0, left + r / 2, SIDE), fill=colour)
+    noisy = np.asarray(image).astype(int) + rng.integers(-20, 21, (SIDE, SIDE, 3))
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+def draw_folder(folder: Path) -> None:
+    rng = np.random.default_rng(7)
+    for k, kind in enumerate(CLASSES):
+        for i in range(IMAGES_PER_CLASS):
+            label = CLASSES[(k + 1) % 3] if i in WRONG else kind
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            draw(kind, rng).save(folder / label / f"{kind}-{i:02d}.png")
+
+
+def fresh_clone(target: Path) -> Path:
+    """Return a Git repository as `git clone` gives it, with the committed results."""
+    copy_project(target, values=VALUES)
+    tracked = subprocess.run(
+        ["git", "ls-files", "dvc.lock", "reports"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in tracked:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes((REPOSITORY / name).read_bytes())
+    for command in (
+        "git init -q -b main",
+        "git config user.name Test",
+        "git config user.email test@example.invalid",
+        "git add -A",
+        "git commit -qm start",
+    ):
+        subprocess.run(command.split(), cwd=target, check=True)
+    return target
+
+
+def test_the_readme_gets_there_in_fewer_than_ten_commands():
+    assert 5 < len(commands()) < 10
+
+
+@pytest.mark.slow
+def test_a_folder_of_three_classes_is_trained_corrected_compared_and_served(tmp_path):
+    clone = fresh_clone(tmp_path / "project")
+    draw_folder(tmp_path / "shapes")
+    draw("stripes", np.random.default_rng(99)).save(clone / "photo.jpg")
+    script = script_of(commands()).replace("path/to/folder", "../shapes")
+    done = run_script(script, cwd=clone, path=add_environment(clone))
+    assert done.returncode == 0, done.stdout[-4000:]
+
+    assert yaml.safe_load((clone / "params.yaml").read_text())["data"]["source"].endswith("shapes")
+    assert "120 images in 3 classes (crosses 40, discs 40, stripes 40)" in done.stdout
+    with (clone / "data/corrections.csv").open() as file:
+        found = {Path(row["path"]).stem: row["label"] for row in csv.DictReader(file)}
+    planted = {f"{kind}-{i:02d}": kind for kind in CLASSES for i in WRONG}
+    right = {name for name in found if found[name] == planted.get(name)}
+    assert right, found
+    assert len(right) > len(found) / 2, found
+    assert any(f" {word} " in done.stdout for word in ("better", "worse", "no evidence"))
+    answer = json.loads(done.stdout[done.stdout.rindex('{"label"') :].splitlines()[0])
+    assert set(answer["probabilities"]) == set(CLASSES)
+    assert (clone / "models/MODEL_CARD.md").read_text().count("`crosses`") > 1
