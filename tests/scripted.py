@@ -21,7 +21,7 @@ serve() {  # port, command: leave a server running that answers there
   "$@" --port "$port" > "server-$port.log" 2>&1 &
   servers+=($!)
   for _ in $(seq 600); do
-    curl --fail --silent --output /dev/null "http://127.0.0.1:$port/v2/health/ready" && return
+    curl --fail --silent --output /dev/null "http://127.0.0.1:$port/v2/health/ready" 2>/dev/null && return
     kill -0 "${servers[-1]}" || { cat "server-$port.log"; return 1; }
     sleep 0.1
   done
