@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from documents import Command
 
-TIMEOUT_S = 240  # of one document, on a machine that does other things as well
+TIMEOUT_S = 600  # of one document: it may take seconds, but a busy machine is no failure
 SERVER = re.compile(r"^python -m pipeline\.serving\b")
 PREAMBLE = """\
 set -Eeuo pipefail
@@ -21,7 +21,7 @@ serve() {  # port, command: leave a server running that answers there
   "$@" --port "$port" > "server-$port.log" 2>&1 &
   servers+=($!)
   for _ in $(seq 600); do
-    curl --fail --silent --output /dev/null "http://127.0.0.1:$port/v2/health/ready" 2>/dev/null && return
+    curl --fail --silent "http://127.0.0.1:$port/v2/health/ready" &> /dev/null && return
     kill -0 "${servers[-1]}" || { cat "server-$port.log"; return 1; }
     sleep 0.1
   done

@@ -2,8 +2,8 @@
 
 The commands are those of README.md, and nothing else is run: `python -m pipeline.sources.pin` and
 `dvc repro`, `git commit -am`, `python -m pipeline.analysis.suspects --write`,
-`python -m pipeline.evaluation.compare`, `python -m pipeline.serving`, `curl --data-binary`; first
-`source .venv/bin/activate`.
+`python -m pipeline.evaluation.compare`, `python -m pipeline.serving`; first `make setup` and
+`source .venv/bin/activate`. What is served is asked with README's `curl`.
 """
 
 import csv
@@ -26,7 +26,9 @@ IMAGES_PER_CLASS, WRONG = 40, (3, 17)  # these of each class lie in the next one
 SIDE = 96
 VALUES = {
     **{name: value for name, value in TINY.items() if not name.startswith("data.")},
-    "train.epochs": "6",
+    "train.epochs": "16",
+    "train.crop_min_area": "0.7",
+    "runtime.threads": "1",
     "evaluate.reject_coverage": "0.95",
 }
 
@@ -39,9 +41,15 @@ def commands() -> list[Command]:
     return commands_of("README.md", before.replace("```bash", "```text") + block)
 
 
+def asking() -> Command:
+    """Return the first request that README.md makes of the server."""
+    page = commands_of("README.md", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    return next(command for command in page if command.words[0] == "curl")
+
+
 def draw(kind: str, rng: np.random.Generator) -> Image.Image:
-    """Return a cross, a disc or stripes in a random colour, place and size, with noise."""
-    ground, colour = (tuple(map(int, rng.integers(0, 256, 3))) for _ in range(2))
+    """Return a dark cross, disc or stripes on a light ground, of any place and size, with noise."""
+    ground, colour = (tuple(map(int, rng.integers(low, low + 90, 3))) for low in (160, 10))
     image = Image.new("RGB", (SIDE, SIDE), ground)
     canvas = ImageDraw.Draw(image)
     (x, y), r = rng.uniform(30, 66, 2).tolist(), float(rng.uniform(14, 28))
@@ -95,8 +103,8 @@ def test_the_readme_gets_there_in_fewer_than_ten_commands():
 def test_a_folder_of_three_classes_is_trained_corrected_compared_and_served(tmp_path):
     clone = fresh_clone(tmp_path / "project")
     draw_folder(tmp_path / "shapes")
-    draw("stripes", np.random.default_rng(99)).save(clone / "photo.jpg")
-    script = script_of(commands()).replace("path/to/folder", "../shapes")
+    draw("stripes", np.random.default_rng(99)).save(clone / "cat.jpg")
+    script = script_of([*commands(), asking()]).replace("path/to/folder", "../shapes")
     done = run_script(script, cwd=clone, path=add_environment(clone))
     assert done.returncode == 0, done.stdout[-4000:]
 
