@@ -13,6 +13,8 @@ from pipeline.imaging.spec import ModelSpec
 from pipeline.sources.locations import PRESETS, Remote, is_synthetic
 
 WEAK_SLICES = 10
+FEW_CLASSES = 6
+"""So many the title names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ class Facts:
     @property
     def title(self) -> str:
         """The given title, or one made of the classes."""
-        return self.said.title or f"Image classifier: {', '.join(self.spec.classes)}"
+        classes = self.spec.classes
+        some = ", ".join(classes) if len(classes) <= FEW_CLASSES else f"{len(classes)} classes"
+        return self.said.title or f"Image classifier: {some}"
 
 
 def read_facts(

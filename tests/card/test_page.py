@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_artifacts_with_n_and_interval(plain):
         "| answered | 66.0 % | 30.0 % to 90.0 % |",
         "| wrong among these | 25.0 % | 5.0 % to 70.0 % | 4 |",
         "An answer less probable than 0.7900 is called `unsure`.",
-        "so that 95.0 % of them get an answer",
+        "so that at least 95.0 % of them get an answer",
     ):
         assert row in plain, row
 
