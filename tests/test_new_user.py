@@ -110,6 +110,7 @@ def test_a_folder_of_three_classes_is_trained_corrected_compared_and_served(tmp_
 
     assert yaml.safe_load((clone / "params.yaml").read_text())["data"]["source"].endswith("shapes")
     assert "120 images in 3 classes (crosses 40, discs 40, stripes 40)" in done.stdout
+    assert "steps in all, which is little: try a smaller train.batch_size" in done.stdout
     with (clone / "data/corrections.csv").open() as file:
         found = {Path(row["path"]).stem: row["label"] for row in csv.DictReader(file)}
     planted = {f"{kind}-{i:02d}": kind for kind in CLASSES for i in WRONG}
