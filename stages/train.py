@@ -40,6 +40,7 @@ from pipeline.modeling.zoo import build_model, fit_to_data, without_head
 from pipeline.packing.packed import read_packed
 
 log = logging.getLogger(__name__)
+FEW_STEPS = 200  # a network that starts from random weights has hardly moved before
 
 
 def run(params: Params, layout: Layout) -> None:
@@ -89,6 +90,8 @@ def run(params: Params, layout: Layout) -> None:
         )
         session = Session(fitting, Checkpoints(folder), every_s=params.runtime.checkpoint_seconds)
         session.begin(resume=params.runtime.resume)
+        if params.model.weights == "none":
+            _tell_of_few_steps(fitting)
         try:
             _train(session, layout)
         except TrainingError:
@@ -112,6 +115,17 @@ def _train(session: Session, layout: Layout) -> None:
             log.info("epoch %d of %d: %s", record.epoch, last, in_words(record))
     for sentence in conclusions(fitting.history, last_epoch=last):
         log.info("%s", sentence)
+
+
+def _tell_of_few_steps(fitting: Fitting) -> None:
+    n_steps = fitting.n_steps * fitting.phases[-1].epochs[-1]
+    if n_steps < FEW_STEPS:
+        log.info(
+            "%d images make %d steps in all, which is little: "
+            "try a smaller train.batch_size and more train.epochs",
+            len(fitting.train),
+            n_steps,
+        )
 
 
 def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float) -> None:
