@@ -1,5 +1,9 @@
 """One small run of the whole pipeline that many tests look at."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 from tiny import RECORDER, TinyRun, copy_project
 
@@ -17,3 +21,18 @@ def tiny_run(tmp_path_factory) -> TinyRun:
     ):
         run.run_recorded(name)
     return run
+
+
+@pytest.fixture(scope="session")
+def reproduced(tiny_run, tmp_path_factory) -> Path:
+    """A Git repository in which that run is committed as `dvc repro` leaves it; to be copied."""
+    root = tmp_path_factory.mktemp("reproduced") / "project"
+    shutil.copytree(tiny_run.root, root, symlinks=True)
+    for command in (
+        *(["git", "init", "-q", "-b", "main"], ["git", "config", "user.name", "Test"]),
+        ["git", "config", "user.email", "test@example.invalid"],
+        ["dvc", "commit", "-fq"],  # the stages did run; DVC was not there
+        *(["git", "add", "-A"], ["git", "commit", "-qm", "first run"]),
+    ):
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root
