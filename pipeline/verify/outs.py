@@ -68,21 +68,21 @@ def check(out: Out, *, root: Path, cache: Cache | None, digests: Digests) -> Che
     return Checked(out=out, wrong=wrong, there=there, bad=bad, files=files)
 
 
-def findings(checks: Iterable[Checked], *, root: Path, cache: Cache | None) -> Iterator[Finding]:
+def findings(checks: Iterable[Checked], *, root: Path, has_remote: bool) -> Iterator[Finding]:
     """Yield what is wrong with the outs; one line for all if none of them is here."""
     checks = list(checks)
     kept = [c for c in checks if c.out.cached]
     if kept and not any(c.there for c in kept):
-        whole = not any(c.bad for c in kept)
-        fetch = "dvc pull" if cache and cache.has_remote else "dvc repro"
+        whole = all(c.files and not c.bad for c in kept)
+        fetch = "dvc pull" if has_remote else "dvc repro"
         yield Finding(
             where="dvc.lock",
             what=f"none of its {len(kept)} outs is here",
-            cure="dvc checkout" if whole and cache else fetch,
+            cure="dvc checkout" if whole else fetch,
         )
         checks = [c for c in checks if not c.out.cached]
     lost = [one for one in checks if one.wrong and one.bad]
-    again = "dvc repro --pull" if cache and cache.has_remote else "dvc repro"
+    again = "dvc repro --pull" if has_remote else "dvc repro"
     for stage in dict.fromkeys(one.out.stage for one in lost):
         yield _lost([one for one in lost if one.out.stage == stage], f"{again} {stage}")
     for one in checks:

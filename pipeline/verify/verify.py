@@ -44,12 +44,13 @@ def verify(root: Path, *, with_cache: bool) -> Verdict:
             "and verify again"
         )
     outs, found = read_outs(root)
-    cache = find_cache(root) if with_cache else None
+    configured = find_cache(root)
+    cache = configured if with_cache else None
     objects = _objects(cache, outs)
     files = files_of(root, outs)
     digests = Digests([*files, *objects])
     checks = [check(out, root=root, cache=cache, digests=digests) for out in outs]
-    found += findings(checks, root=root, cache=cache)
+    found += findings(checks, root=root, has_remote=configured.has_remote)
     known = {path for one in checks for path in one.bad}
     found += damaged_objects(objects, digests, known=known)
     sidecars = _sidecars(root, files)
