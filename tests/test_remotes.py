@@ -34,13 +34,14 @@ class Shared:
 
 @pytest.fixture(scope="module")
 def twice_run(reproduced, tmp_path_factory) -> Clone:
-    """A repository whose run cache knows two reports, the first of which is committed."""
+    """A repository with two runs, each committed; the reports differ."""
     root = tmp_path_factory.mktemp("origin") / "project"
     shutil.copytree(reproduced, root)
     clone = Clone(root)
     with_panels(clone, 5)
     clone.run("dvc", "repro", "report")
-    clone.run("git", "checkout", "-q", ".")
+    clone.commit("more images in the report")
+    clone.run("git", "revert", "--no-edit", "HEAD")
     clone.run("dvc", "checkout", "-q")
     return clone
 
@@ -59,7 +60,7 @@ def s3(tmp_path_factory) -> Iterator[Bucket]:
 
 @pytest.fixture(scope="module", params=["folder", "S3"])
 def shared(request, twice_run, tmp_path_factory) -> Shared:
-    """The repository after `dvc push --run-cache` and `git push`."""
+    """The repository after everything was pushed."""
     folder = tmp_path_factory.mktemp("shared")
     shutil.copytree(twice_run.root, folder / "origin")
     origin = Clone(folder / "origin", CREDENTIALS)
@@ -70,7 +71,7 @@ def shared(request, twice_run, tmp_path_factory) -> Shared:
     else:
         origin.run("dvc", "remote", "add", "-d", "storage", str(folder / "storage"))
     origin.commit("where the data lie")
-    origin.run("dvc", "push", "--run-cache")
+    origin.run("dvc", "push", "--run-cache", "--all-commits")
     origin.run("git", "clone", "-q", "--bare", ".", str(folder / "bare"))
     shutil.rmtree(origin.root / ".dvc/cache")  # whatever comes now, comes from the remote
     if request.param == "S3":

@@ -87,7 +87,19 @@ def _rwlock_is_wrong(path: Path) -> str:
         pids = sorted({int(user["pid"]) for user in users})
     except (ValueError, TypeError, KeyError, AttributeError):
         return "torn, and DVC will not run" if text else "empty, and DVC will not run"
-    return f"names process {pids[0]}, which is gone" if pids else ""
+    taken = [pid for pid in pids if _is_younger(pid, path)]
+    return f"names process {taken[0]}, by now another one, and DVC will not run" if taken else ""
+
+
+def _is_younger(pid: int, path: Path) -> bool:
+    """Tell whether a process began after a file was written: its number was another one's then.
+
+    The dead need no cure: DVC forgets them by itself.
+    """
+    try:
+        return psutil.Process(pid).create_time() > path.stat().st_mtime
+    except (psutil.Error, OSError):
+        return False
 
 
 def _claimed_by_the_dead(path: Path) -> bool:

@@ -70,14 +70,15 @@ class ReproBench:
 
     def killed(self, stage: str, share: float, whom: str, number: int) -> Running:
         """Start a stage and send a signal after a share of its time, sooner if it ended by then."""
+        seconds = share * self.duration(stage)
         while True:
             running = self.start(stage)
-            time.sleep(share * self.duration(stage))
+            time.sleep(seconds)
             send(running, whom, number)
             with suppress(subprocess.TimeoutExpired):
                 if running.child.wait(LONG_S) != 0:
                     return running
-            share *= 0.7
+            seconds *= 0.7
 
     def go_on(self, killed: Running) -> None:
         """Run the pipeline as a user would next; all must be as if nothing had happened."""
