@@ -29,7 +29,9 @@ class Bucket:
 
     def n_objects(self) -> int:
         """Return how many objects it holds, up to a thousand."""
-        return httpx.get(f"{self.endpoint}/{self.name}", trust_env=False).text.count("<Key>")
+        return httpx.get(f"{self.endpoint}/{self.name}", trust_env=False, timeout=60).text.count(
+            "<Key>"
+        )
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def bucket(log: Path, name: str = "lesson1") -> Iterator[Bucket]:
             while not (found := re.search(r"http://127\.0\.0\.1:[0-9]+", said.read())):
                 said.seek(0)
                 assert server.poll() is None, log.read_text()
-        httpx.put(f"{found[0]}/{name}", trust_env=False).raise_for_status()
+        httpx.put(f"{found[0]}/{name}", trust_env=False, timeout=60).raise_for_status()
         yield Bucket(found[0], name)
     finally:
         server.kill()
