@@ -113,6 +113,10 @@ def bench(reproduced, tmp_path_factory) -> Iterator[ReproBench]:
     root = tmp_path_factory.mktemp("kills") / "project"
     shutil.copytree(reproduced, root)
     bench = ReproBench(Clone(root))
+    # The model file names the dvc.lock of its data, which the stages run without DVC did not have.
+    bench.clone.run("dvc", "repro", "--force", "--single-item", "export_onnx")
+    bench.clone.run("dvc", "repro")
+    bench.clone.run("git", "commit", "-qam", "run by DVC")
     bench.stages = tuple(yaml.safe_load((root / "dvc.yaml").read_text())["stages"])
     bench.want = bench.found()
     yield bench
