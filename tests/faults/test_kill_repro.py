@@ -113,7 +113,7 @@ def bench(reproduced, tmp_path_factory) -> Iterator[ReproBench]:
     root = tmp_path_factory.mktemp("kills") / "project"
     shutil.copytree(reproduced, root)
     bench = ReproBench(Clone(root))
-    # The model file names the dvc.lock of its data, which the stages run without DVC did not have.
+    # The model file names the commit of its code, and the stages first ran outside of Git.
     bench.clone.run("dvc", "repro", "--force", "--single-item", "export_onnx")
     bench.clone.run("dvc", "repro")
     bench.clone.run("git", "commit", "-qam", "run by DVC")
