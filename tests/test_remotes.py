@@ -82,7 +82,7 @@ def shared(request, twice_run, tmp_path_factory) -> Shared:
 @pytest.fixture(scope="module")
 def pulled(shared, tmp_path_factory) -> Clone:
     clone = shared.clone(tmp_path_factory.mktemp("pulled") / "clone")
-    clone.run("dvc", "pull", "--run-cache")
+    clone.run("dvc", "pull", "--run-cache", "--all-commits")
     return clone
 
 
@@ -95,7 +95,7 @@ def test_in_a_clone_after_pull_there_is_nothing_to_run(pulled):
 
 def test_a_colleague_s_other_run_comes_from_the_shared_run_cache(pulled):
     with_panels(pulled, 5)
-    output = pulled.run("dvc", "repro", "--pull", "report")
+    output = pulled.run("dvc", "repro", "report")
     assert "Stage 'report' is cached - skipping run" in output
     pulled.run("git", "checkout", "-q", ".")
     output = pulled.run("dvc", "repro", "report")
