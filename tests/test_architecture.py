@@ -14,6 +14,7 @@ FLOORS = {
     "data": 2,
     "packing": 2,
     "inference": 2,
+    "verify": 2,
     "serving": 3,
     "modeling": 3,
     "evaluation": 4,
@@ -22,7 +23,7 @@ FLOORS = {
     "export": 5,
     "card": 5,
 }
-WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving")
+WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving", "verify")
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "dvc")
 MODULES = sorted(p for p in Path("pipeline").rglob("*.py"))
 

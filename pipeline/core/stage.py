@@ -8,6 +8,7 @@ import pipeline
 from pipeline.core.errors import InstallationError
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params, load_params
+from pipeline.core.parent import end_with_dvc
 from pipeline.core.process import guarded
 from pipeline.core.seen import warn_of_changes
 
@@ -16,7 +17,7 @@ def run_stage(run: Callable[[Params, Layout], None]) -> None:
     """Run one stage in the current folder and leave the process.
 
     Exit status: 0 when done, 1 with one line on stderr for a `PipelineError`, 130 after Ctrl-C,
-    143 after SIGTERM. Any other exception is a bug and keeps its traceback.
+    143 after SIGTERM or when DVC was killed. Any other exception is a bug and keeps its traceback.
     """
 
     def main() -> None:
@@ -27,6 +28,7 @@ def run_stage(run: Callable[[Params, Layout], None]) -> None:
         run(params, Layout())
 
     stage = Path(sys.argv[0]).stem
+    end_with_dvc()
     sys.exit(guarded(main, name=stage))
 
 
