@@ -15,6 +15,7 @@ FLOORS = {
     "packing": 2,
     "inference": 2,
     "serving": 3,
+    "recipes": 3,
     "modeling": 3,
     "evaluation": 4,
     "insight": 4,
