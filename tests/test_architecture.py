@@ -20,6 +20,7 @@ FLOORS = {
     "evaluation": 4,
     "insight": 4,
     "analysis": 5,
+    "experiments": 3,
     "export": 5,
 }
 WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving")
