@@ -1,4 +1,4 @@
-"""dvc exp from end to end on small data: run, queue, compare, keep, share; and the example for CI."""
+"""dvc exp end to end on small data: run, queue, compare, keep, share; and the example for CI."""
 
 import json
 import subprocess

@@ -12,7 +12,7 @@ from pipeline.core.progress import Progress
 from pipeline.experiments.runs import dvc
 
 QUEUED = re.compile(r"Queued experiment '([^']+)'")
-TASK = re.compile(r"^[0-9a-f]{7} +(\S+) .*\b(Queued|Running|Success|Failed)\s*$", re.MULTILINE)
+TASK = re.compile(r"^[0-9a-f]{7}  +(\S+)  .*\b(Queued|Running|Success|Failed)\s*$", re.MULTILINE)
 POLL_S = 2.0
 
 
