@@ -23,7 +23,7 @@ FLOORS = {
     "experiments": 3,
     "export": 5,
 }
-WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving")
+WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "recipes", "serving")
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "dvc")
 MODULES = sorted(p for p in Path("pipeline").rglob("*.py"))
 
