@@ -50,8 +50,8 @@ def draw(runs: Sequence[Run]) -> bytes:
         )
     sizes = sorted({run.n for run in runs})
     threads = sorted({run.threads for run in runs})
-    axes.set_xlim(left=0)
-    axes.set_xlabel(f"training, s of wall-clock time ({_list(threads)} threads)")
+    axes.set_xlim(0, 1.06 * max(run.seconds or 0 for run in runs))
+    axes.set_xlabel(f"training, s of wall-clock time; threads: {_list(threads)}")
     axes.set_ylabel("test accuracy")
     axes.set_title(
         f"{len(runs)} runs; bars: 95 % Wilson intervals, n = {_list(sizes)} test images",
