@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= 1
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Not PYTHONPATH, not PYTHONSAFEPATH: a queued experiment must import its own checkout.
 unexport PYTHONPATH PYTHONSAFEPATH
 
-.PHONY: help setup repro check test campaign serve lock clean
+.PHONY: help setup repro check test campaign queue sweep serve lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -14,6 +15,7 @@ help: ## Show this list.
 # Done once, and again when the lock file changes.
 $(VENV)/.done: requirements.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	@python -m scripts.plots_page || echo "setup: dvc plots will load its scripts from the network"
 	@touch $@
 
 setup: $(VENV)/.done ## Create .venv with the locked dependencies.
@@ -36,6 +38,12 @@ test: setup ## Every test.
 
 campaign: setup ## Kill stages at 100 random moments and before every change; many minutes.
 	@pytest -m campaign
+
+queue: setup ## Run the queued experiments, JOBS of them at a time (1).
+	@LESSON1_JOBS=$(JOBS) dvc queue start -j $(JOBS)
+
+sweep: setup ## Queue and run learning rates x sizes x seeds, then draw them: reports/sweep.png.
+	@python -m pipeline.experiments.sweep $(SWEEP)
 
 serve: setup ## Serve models/model.onnx on http://127.0.0.1:8000.
 	@python -m pipeline.serving

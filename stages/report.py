@@ -30,12 +30,14 @@ from pipeline.core.stage import run_stage
 from pipeline.insight.kernels import starting_model
 from pipeline.insight.network import look_inside
 from pipeline.modeling.checkpoint import load_checkpoint
+from pipeline.modeling.device import set_threads
 from pipeline.packing.packed import read_packed
 
 log = logging.getLogger(__name__)
 
 
 def run(params: Params, layout: Layout) -> None:
+    set_threads(params.runtime.threads)
     model, spec = load_checkpoint(layout.model)
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
     before = starting_model(

@@ -16,6 +16,7 @@ from pipeline.core.artifacts import EpochRecord, Suggestion, read_suggestion, wr
 from pipeline.core.atomic import write_json
 from pipeline.core.errors import TrainingError
 from pipeline.core.layout import Layout
+from pipeline.core.locks import held
 from pipeline.core.params import Params, TrainParams
 from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
@@ -31,7 +32,6 @@ from pipeline.modeling.recipe import Recipe
 from pipeline.modeling.resume import (
     Checkpoints,
     checkpoint_root,
-    held,
     remove_folder,
     remove_others,
 )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from tiny import TINY, copy_project
+
 
 def without_dvc(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without what DVC tells its stages."""
@@ -23,14 +25,14 @@ class Clone:
         self.root = root
         self.environment = environment or {}
 
-    def run(self, *command: str, fails: bool = False) -> str:
+    def run(self, *command: str, fails: bool = False, **environment: str) -> str:
         """Run a command in the clone; return what it printed."""
         # A file, not a pipe: DVC's queue workers, which go on, would hold its other end.
         with tempfile.TemporaryFile("w+") as said:
             done = subprocess.run(
                 command,
                 cwd=self.root,
-                env={**without_dvc(os.environ), **self.environment},
+                env={**without_dvc(os.environ), **self.environment, **environment},
                 text=True,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -66,3 +68,13 @@ class Clone:
     def stale(self) -> set[str]:
         """Return the stages that `dvc repro` would run."""
         return set(json.loads(self.run("dvc", "status", "--json")))
+
+
+def make_clone(root: Path, *, values: dict[str, str] = TINY) -> Clone:
+    """Copy the project into a new Git repository and commit it."""
+    clone = Clone(copy_project(root, values=values))
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "Test")
+    clone.run("git", "config", "user.email", "test@example.invalid")
+    clone.commit("start")
+    return clone

@@ -16,14 +16,26 @@ FLOORS = {
     "inference": 2,
     "verify": 2,
     "serving": 3,
+    "recipes": 3,
     "modeling": 3,
     "evaluation": 4,
     "insight": 4,
     "analysis": 5,
+    "experiments": 3,
     "export": 5,
     "card": 5,
 }
-WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving", "verify")
+WITHOUT_TORCH = (
+    "core",
+    "imaging",
+    "sources",
+    "data",
+    "packing",
+    "inference",
+    "recipes",
+    "serving",
+    "verify",
+)
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "dvc")
 MODULES = sorted(p for p in Path("pipeline").rglob("*.py"))
 

@@ -4,19 +4,14 @@ import json
 import time
 
 import pytest
-from clones import Clone
-from tiny import copy_project
+from clones import Clone, make_clone
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Clone:
-    clone = Clone(copy_project(tmp_path_factory.mktemp("clone") / "with space"))
-    clone.run("git", "init", "-q", "-b", "main")
-    clone.run("git", "config", "user.name", "Test")
-    clone.run("git", "config", "user.email", "test@example.invalid")
-    clone.commit("start")
+    clone = make_clone(tmp_path_factory.mktemp("clone") / "with space")
     clone.run("dvc", "repro")
     clone.commit("first run")
     return clone

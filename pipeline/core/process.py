@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 
-from pipeline.core.errors import InstallationError, PipelineError
+from pipeline.core.errors import InstallationError, ParamsError, PipelineError
 
 log = logging.getLogger(__name__)
+
+JOBS = "LESSON1_JOBS"
+"""Environment variable: how many processes share this machine's cores, as queue workers do."""
 
 
 def guarded(main: Callable[[], None], *, name: str) -> int:
@@ -75,9 +78,24 @@ def signals_held() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
+def usable_cores() -> int:
+    """Return how many cores the system lets this process use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_cores() -> int:
+    """Return this process's share of the usable cores: all, unless `JOBS` says that others run too.
+
+    Raises:
+        ParamsError: that environment variable is not a whole number of at least 1.
+    """
+    text = os.environ.get(JOBS, "").strip() or "1"
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ParamsError(
+            f"environment variable {JOBS}: found {text!r}, allowed: how many processes share this "
+            "machine's cores, at least 1"
+        )
+    return max(1, usable_cores() // int(text))
 
 
 def _installed(name: str) -> bool:

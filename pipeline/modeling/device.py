@@ -4,11 +4,13 @@ import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 from pipeline.core.errors import InstallationError
 from pipeline.core.process import available_cores
+from pipeline.core.seats import claim, notice_company
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +37,38 @@ def choose_compute(*, device: str, threads: int | None, precision: str) -> Compu
         threads: CPU threads of one operation; None is one per core.
         precision: `auto`, `bf16` or `fp32`.
 
+    On a GPU this waits until one of those that torch sees is free, and keeps it until the process
+    ends: two queue workers never train on the same one.
+
     Raises:
         InstallationError: a GPU is asked for and torch sees none.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads or available_cores())
+    set_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Nothing here reads memory that it did not write; filling it took 14 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     chosen = torch.device(_device_name(device))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(_claimed_gpu())
+    else:
+        notice_company(torch.get_num_threads())
     bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(chosen))
     log.info("running on %s, %s", _described(chosen), "bf16" if bf16 else "fp32")
     return Compute(device=chosen, bf16=bf16)
+
+
+def set_threads(threads: int | None) -> None:
+    """Set the CPU threads of one operation; None is one per core that is this process's."""
+    torch.set_num_threads(threads or available_cores())
+
+
+@cache  # the lock is kept until the process ends, and a second one would wait for the first
+def _claimed_gpu() -> int:
+    """Return the index of a GPU that no other process of a pipeline uses."""
+    count = torch.cuda.device_count()
+    return claim([str(torch.cuda.get_device_properties(index).uuid) for index in range(count)])
 
 
 def _device_name(device: str) -> str:

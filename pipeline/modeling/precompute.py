@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from pipeline.core.errors import ArtifactError
+from pipeline.core.locks import held
 from pipeline.core.progress import Progress
 from pipeline.modeling.device import Compute
 from pipeline.modeling.feed import Features, head_inputs
-from pipeline.modeling.resume import Checkpoints, held, remove_others
+from pipeline.modeling.resume import Checkpoints, remove_others
 from pipeline.modeling.zoo import Classifier
 from pipeline.packing.packed import PackedSplit
 

@@ -5,23 +5,21 @@ and switch off the run cache. So a training keeps its checkpoints in a folder na
 that its result depends on, and removes it when it is done.
 """
 
-import fcntl
 import hashlib
 import io
 import logging
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.core.atomic import write_bytes
-from pipeline.core.errors import ArtifactError, TrainingError
+from pipeline.core.errors import ArtifactError
+from pipeline.core.locks import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +27,6 @@ KEPT = 2
 """Checkpoints of one training: if the newest was torn by a power cut, the one before is whole."""
 OTHERS_KEPT = 4
 """Folders of trainings that were killed and never went on; older ones are removed."""
-LOCK_PATIENCE_S = 5.0  # a killed process may take a moment to be gone
 NAME = re.compile(r"(?P<label>[0-9]+-[0-9]+)-(?P<sha256>[0-9a-f]{64})\.pt")
 
 
@@ -105,24 +102,6 @@ def checkpoint_root(root: Path) -> Path:
     return Path(os.environ.get("DVC_ROOT") or root) / ".ckpt"
 
 
-@contextmanager
-def held(folder: Path, *, owner: str) -> Iterator[Path]:
-    """Keep a folder for this process alone; the system lets it go when the process ends.
-
-    Args:
-        folder: made if it is not there.
-        owner: who may hold it, for the message.
-
-    Raises:
-        TrainingError: another process holds it for longer than it takes to end.
-    """
-    descriptor = _locked(folder, owner)
-    try:
-        yield folder
-    finally:
-        os.close(descriptor)
-
-
 def remove_folder(folder: Path) -> None:
     """Remove a held folder and those above it that are empty now, up to `.ckpt`."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -135,61 +114,10 @@ def remove_others(folder: Path, *, kept: int = OTHERS_KEPT) -> None:
     """Remove the siblings of `folder` that nobody holds, all but the `kept` newest."""
     others = [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
     for other in sorted(others, key=_modified, reverse=True)[kept:]:
-        with suppress(OSError):
-            descriptor = os.open(other, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(ArtifactError):
+            if (descriptor := try_lock(other, for_sure=True)) is not None:
                 shutil.rmtree(other, ignore_errors=True)
-            finally:
                 os.close(descriptor)
-
-
-def _locked(folder: Path, owner: str) -> int:
-    """Return a descriptor of the folder that holds its lock."""
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another training was done that moment, and removed it
-            continue
-        except OSError as error:
-            raise ArtifactError(f"{folder}: cannot be used: {error.strerror or error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            if time.monotonic() > deadline:
-                raise TrainingError(_in_use(folder, owner)) from None
-            time.sleep(0.1)
-            continue
-        except OSError:  # a file system without locks
-            return descriptor
-        with suppress(OSError):
-            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
-                return descriptor
-        os.close(descriptor)  # it was removed before it was locked
-
-
-def _in_use(folder: Path, owner: str) -> str:
-    pid = _holder(folder)
-    if pid is None:
-        return f"{folder}: {owner} is using it; wait until it is done"
-    return (
-        f"{folder}: {owner}, process {pid}, is using it; wait until it is done, or run: "
-        f"kill {pid} (it saves its state, and the next run continues)"
-    )
-
-
-def _holder(folder: Path) -> int | None:
-    """Return the process that holds the lock, where the system says so (Linux)."""
-    with suppress(OSError, ValueError, IndexError):
-        inode = str(folder.stat().st_ino)
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
-                return int(words[4]) or None
-    return None
 
 
 def _modified(path: Path) -> int:

@@ -4,13 +4,9 @@ DVC cannot watch a path that is only a parameter; it does watch the parameter be
 """
 
 import argparse
-import json
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import yaml
 
 from pipeline.core.atomic import write_text
 from pipeline.core.errors import DataError, ParamsError
@@ -18,13 +14,12 @@ from pipeline.core.params import DataParams, Params, load_params, parse_params
 from pipeline.core.process import guarded
 from pipeline.core.seen import look, record_seen
 from pipeline.core.yaml12 import parse_yaml
+from pipeline.core.yaml_edit import Value, with_values
 from pipeline.sources.checksums import sha256_of
 from pipeline.sources.limits import ArchiveLimits
 from pipeline.sources.locations import SYNTHETIC, Source, is_synthetic, locate_all, repository_root
 
 PARAMS = Path("params.yaml")
-Value = str | list[str] | list[str | None] | None
-PLAIN = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~+-]*")  # what YAML takes as it stands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,61 +133,11 @@ def _unpinned(source: Source) -> str:
 def _write(source: Value, sha256: Value) -> None:
     try:
         text = PARAMS.read_text(encoding="utf-8")
-        new = with_values(text, {"source": source, "sha256": sha256})
+        new = with_values(text, {"data": {"source": source, "sha256": sha256}})
     except (OSError, ValueError) as error:
         raise ParamsError(f"{PARAMS}: cannot be changed: {error}; edit it by hand") from error
     parse_params(parse_yaml(new))
     write_text(PARAMS, new)
-
-
-def with_values(text: str, values: Mapping[str, Value]) -> str:
-    """Return the text of params.yaml with other values in section data, all else unchanged.
-
-    Raises:
-        ValueError: the text is not YAML, lacks a key, or cannot hold a value.
-    """
-    expected = parse_yaml(text)
-    for key, value in values.items():
-        if expected["data"][key] != value:
-            text = _replaced(text, _member(_member(yaml.compose(text), "data"), key), value)
-            expected["data"][key] = value
-    if parse_yaml(text) != expected:
-        raise ValueError("its layout is too unusual")
-    return text
-
-
-def _member(node: yaml.Node | None, key: str) -> yaml.Node:
-    """Return the node of a mapping's value."""
-    assert isinstance(node, yaml.MappingNode)  # the text was parsed before
-    found: yaml.Node = next(value for name, value in node.value if name.value == key)
-    return found
-
-
-def _replaced(text: str, node: yaml.Node, value: Value) -> str:
-    """Return `text` with another value where `node` is."""
-    items = node.value if isinstance(node, yaml.SequenceNode) else []
-    if isinstance(value, list) and len(value) == len(items):  # keeps comments between the items
-        for item, one in reversed(list(zip(items, value, strict=True))):
-            text = _replaced(text, item, one)
-        return text
-    # The end of a block is where the next one begins; its last item ends before the comments.
-    start, end = node.start_mark.index, (items[-1] if items else node).end_mark.index
-    if isinstance(node, yaml.SequenceNode) and node.flow_style:
-        end = node.end_mark.index
-    space = " " if text[:start].endswith((":", "-")) else ""  # nothing stood there
-    return text[:start] + space + _in_yaml(value) + text[end:]
-
-
-def _in_yaml(value: Value) -> str:
-    """Return a value as YAML in one line."""
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_in_yaml, value))}]"
-    value.encode()  # a name that is not UTF-8 cannot stand in a YAML file
-    # As it stands only where YAML 1.1 and 1.2 both read it as text.
-    plain = PLAIN.fullmatch(value) and parse_yaml(value) == yaml.safe_load(value) == value
-    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import yaml
 from tiny import copy_project, with_values
 
 from pipeline.core.seen import look
+from pipeline.core.yaml_edit import with_values as changed_text
 from pipeline.sources.checksums import sha256_of
-from pipeline.sources.pin import with_values as pinned_text
 
 PETS = [("cat/1.jpg", b"meow"), ("cat/2.jpg", b"purr"), ("dog/1.jpg", b"woof")]
 
@@ -63,6 +63,10 @@ def test_a_source_that_is_gone_looks_changed(make_folder, make_zip):
     archive.unlink()
     assert look(folder) not in looks
     assert look(archive) not in looks
+
+
+def pinned_text(text, values):
+    return changed_text(text, {"data": values})
 
 
 TEXT = """\

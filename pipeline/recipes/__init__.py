@@ -1,0 +1,1 @@
+"""Named sets of parameters: `python -m pipeline.recipes`."""
