@@ -176,7 +176,13 @@ def _ours_speed(arguments: argparse.Namespace) -> dict[str, Any]:
     compute = choose_compute(device="cpu", threads=arguments.threads, precision="auto")
     packed = read_packed(arguments.packed, workers=1)
     model = build_model(arguments.arch, n_classes=2, seed=arguments.seed).train()
-    optimizer = build_optimizer(params.optimizer, model, lr=0.01, weight_decay=params.weight_decay)
+    optimizer = build_optimizer(
+        params.optimizer,
+        model,
+        lr=0.01,
+        weight_decay=params.weight_decay,
+        bf16=compute.bf16,
+    )
 
     def step(batch: Any) -> int:
         pixels, labels = batch

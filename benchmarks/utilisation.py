@@ -86,7 +86,13 @@ def _measure(
 ) -> dict[str, float]:
     params = load_params().train
     model = build_model(arguments.arch, n_classes=2).to(compute.device).train()
-    optimizer = build_optimizer(params.optimizer, model, lr=1e-3, weight_decay=params.weight_decay)
+    optimizer = build_optimizer(
+        params.optimizer,
+        model,
+        lr=1e-3,
+        weight_decay=params.weight_decay,
+        bf16=compute.bf16,
+    )
     batches = train_batches(
         _random_images(arguments),
         batch_size=arguments.batch_size,

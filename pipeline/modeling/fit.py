@@ -188,7 +188,7 @@ class Fitting:
             return
         recipe, feed = self.recipe, self._feed(phase)
         schedule = build_schedule(recipe, phase, steps_per_epoch=self.n_steps)
-        self._optimizer = build_phase_optimizer(recipe, phase, self.model)
+        self._optimizer = build_phase_optimizer(recipe, phase, self.model, bf16=self.compute.bf16)
         self._averaged = build_average(recipe, phase, self.model)
         self._restore()
         while self.epoch in phase.epochs and not self._is_over(phase):

@@ -96,6 +96,7 @@ def sweep(
                 weight_decay=weight_decay,
                 lr_factors=lr_factors,
                 head_alone=head_alone,
+                bf16=compute.bf16,
             )
             for lr, (pixels, targets) in zip(rates, batches, strict=False):
                 set_lr(optimizer, float(lr))

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Muon, Optimizer
 
+from pipeline.modeling.gram_muon import GramMuon
+
 DEFAULT_LR = {"muon": 0.06, "sgd": 0.05, "adamw": 2e-3}
 """Peak rates for training from scratch with a batch of 64, used when lr_find has no answer."""
 PRETRAINED_FACTOR = 0.1  # pretrained weights are near a good place already
@@ -16,15 +18,19 @@ MOMENTUM = 0.9
 
 
 class MuonWithSgd(Optimizer):
-    """torch's Muon on convolution kernels, SGD on everything else.
+    """Muon on convolution kernels, SGD on everything else.
 
-    Muon (Jordan et al. 2024) orthogonalises the momentum of matrices; torch's takes 2-D parameters
-    only. A kernel (C_out, C_in, H, W) is presented as the matrix (C_out, H W C_in) that shares its
-    memory. Each group of this one has an inner optimizer that is stepped at the group's `lr`.
+    Muon (Jordan et al. 2024) orthogonalises the momentum of matrices: torch's in bf16, `GramMuon`
+    in fp32. Both take 2-D parameters only. A kernel (C_out, C_in, H, W) is presented as the matrix
+    (C_out, H W C_in) that shares its memory. Each group of this one has an inner optimizer that is
+    stepped at the group's `lr`.
     """
 
-    def __init__(self, parameters: Iterable[Any], *, lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, parameters: Iterable[Any], *, lr: float, weight_decay: float, bf16: bool
+    ) -> None:
         """Take parameters, or groups of them as torch's optimizers do."""
+        muon = Muon if bf16 else GramMuon
         items = list(parameters)
         groups = [item if isinstance(item, dict) else {"params": [item]} for item in items]
         if not any(isinstance(item, dict) for item in items):
@@ -36,7 +42,7 @@ class MuonWithSgd(Optimizer):
             if group["rate_factor"] == 1:
                 matrices = [nn.Parameter(_as_matrix(p.data)) for p in group["params"]]
                 self._matrices += zip(group["params"], matrices, strict=True)
-                self._inner.append(Muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
+                self._inner.append(muon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95))
             else:
                 self._inner.append(_sgd(group["params"], lr=lr, weight_decay=weight_decay))
         if any(kernel.data_ptr() != matrix.data_ptr() for kernel, matrix in self._matrices):
@@ -73,6 +79,7 @@ def build_optimizer(
     *,
     lr: float,
     weight_decay: float,
+    bf16: bool,
     groups: Sequence[Sequence[nn.Parameter]] | None = None,
     lr_factors: Sequence[float] = (1.0,),
 ) -> Optimizer:
@@ -83,6 +90,7 @@ def build_optimizer(
         model: the network.
         lr: the rate of a group whose factor is 1.
         weight_decay: of all parameters.
+        bf16: whether Muon multiplies in bf16; else in fp32.
         groups: parameters that share a factor; None is one group of all.
         lr_factors: one for each group (discriminative rates: Howard & Ruder 2018, section 3.2).
     """
@@ -92,7 +100,7 @@ def build_optimizer(
     ]
     filled = [group for group in trained if group["params"]]
     if name == "muon":
-        return MuonWithSgd(filled, lr=lr, weight_decay=weight_decay)
+        return MuonWithSgd(filled, lr=lr, weight_decay=weight_decay, bf16=bf16)
     if name == "adamw":
         return AdamW(filled, lr=lr, weight_decay=weight_decay)
     return _sgd(filled, lr=lr, weight_decay=weight_decay)

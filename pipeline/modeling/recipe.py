@@ -98,7 +98,9 @@ def build_schedule(recipe: Recipe, phase: Phase, *, steps_per_epoch: int) -> Sch
     )
 
 
-def build_phase_optimizer(recipe: Recipe, phase: Phase, model: Classifier) -> Optimizer:
+def build_phase_optimizer(
+    recipe: Recipe, phase: Phase, model: Classifier, *, bf16: bool
+) -> Optimizer:
     """Return an optimizer over what the phase trains."""
     return build_layered_optimizer(
         recipe.optimizer,
@@ -107,6 +109,7 @@ def build_phase_optimizer(recipe: Recipe, phase: Phase, model: Classifier) -> Op
         weight_decay=recipe.weight_decay,
         lr_factors=recipe.lr_factors,
         head_alone=phase.head_alone,
+        bf16=bf16,
     )
 
 
@@ -118,6 +121,7 @@ def build_layered_optimizer(
     weight_decay: float,
     lr_factors: Sequence[float],
     head_alone: bool,
+    bf16: bool,
 ) -> Optimizer:
     """Return an optimizer over as many layer groups as there are factors; the head alone is one."""
     factors = (1.0,) if head_alone else lr_factors
@@ -126,6 +130,7 @@ def build_layered_optimizer(
         model,
         lr=lr,
         weight_decay=weight_decay,
+        bf16=bf16,
         groups=layer_groups(model, len(factors)),
         lr_factors=factors,
     )

@@ -21,9 +21,10 @@ def step_of(module, optimizer):
     return module.weight.detach() - before
 
 
-def test_muons_step_on_a_kernel_is_nearly_orthogonal_and_as_long_as_the_rate():
+@pytest.mark.parametrize("bf16", [True, False])
+def test_muons_step_on_a_kernel_is_nearly_orthogonal_and_as_long_as_the_rate(bf16):
     module = conv()
-    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0)
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0, bf16=bf16)
     step = step_of(module, optimizer).flatten(1)
     values = torch.linalg.svdvals(step) / 0.1
     # Jordan et al. 2024: five Newton-Schulz steps bring singular values to between 0.7 and 1.2.
@@ -33,7 +34,7 @@ def test_muons_step_on_a_kernel_is_nearly_orthogonal_and_as_long_as_the_rate():
 
 def test_the_rate_follows_set_lr():
     module = conv()
-    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0)
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0, bf16=False)
     set_lr(optimizer, 0.0)
     assert step_of(module, optimizer).abs().max() == 0
 
@@ -44,7 +45,7 @@ def test_biases_depthwise_kernels_and_heads_follow_sgd():
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     before = [p.detach().clone() for p in model.parameters()]
-    build_optimizer("muon", model, lr=0.3, weight_decay=0.0).step()
+    build_optimizer("muon", model, lr=0.3, weight_decay=0.0, bf16=False).step()
     for old, new in zip(before, model.parameters(), strict=True):
         # Nesterov's first step is (1 + momentum) times rate times gradient; the rate is a third.
         assert torch.allclose(old - new, torch.full_like(old, 0.1 * 1.9))
@@ -54,20 +55,20 @@ def test_a_frozen_parameter_has_no_place_in_the_optimizer():
     module = conv()
     module.weight.requires_grad_(False)
     model = nn.Sequential(module, nn.Linear(2, 2))
-    optimizer = build_optimizer("sgd", model, lr=0.1, weight_decay=0.0)
+    optimizer = build_optimizer("sgd", model, lr=0.1, weight_decay=0.0, bf16=False)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
 
 
 def test_muon_refuses_a_model_in_another_memory_format():
     module = nn.Conv2d(4, 6, 3)
     with pytest.raises(ValueError, match="channels_last"):
-        MuonWithSgd(list(module.parameters()), lr=0.1, weight_decay=0.0)
+        MuonWithSgd(list(module.parameters()), lr=0.1, weight_decay=0.0, bf16=False)
 
 
 def test_state_survives_saving():
     first, second = conv(), conv()
-    a = build_optimizer("muon", first, lr=0.1, weight_decay=0.0)
-    b = build_optimizer("muon", second, lr=0.1, weight_decay=0.0)
+    a = build_optimizer("muon", first, lr=0.1, weight_decay=0.0, bf16=False)
+    b = build_optimizer("muon", second, lr=0.1, weight_decay=0.0, bf16=False)
     torch.manual_seed(1)
     step_of(first, a)
     second.load_state_dict(first.state_dict())

@@ -87,7 +87,13 @@ def test_groups_follow_their_factor_of_the_rate():
         model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
         groups = [list(layer.parameters()) for layer in model]
         optimizer = build_optimizer(
-            name, model, lr=0.1, weight_decay=0.0, groups=groups, lr_factors=(0.0, 1.0)
+            name,
+            model,
+            lr=0.1,
+            weight_decay=0.0,
+            bf16=False,
+            groups=groups,
+            lr_factors=(0.0, 1.0),
         )
         set_lr(optimizer, 0.2)
         before = copy.deepcopy(model)
