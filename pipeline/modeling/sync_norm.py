@@ -99,7 +99,7 @@ class _Normalized(torch.autograd.Function):
         grad = grad.float()
         dims = _all_but_channels(x)
         sums = torch.stack([part.sum(dims, dtype=torch.float64) for part in (grad, grad * normal)])
-        own = sums.float()
+        own = sums.clone().float()
         ctx.group.add_up(sums)
         grad_mean, slope = (_along(part.float(), x) for part in sums / ctx.count)
         scale = (var + ctx.eps).rsqrt() * (1 if weight is None else weight)
