@@ -13,7 +13,6 @@ import sys
 from typing import Any
 
 import torch
-
 from modeling_sets import RECIPE, make_split
 
 from pipeline.modeling.device import Compute

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from faults.projects import Project, Running
 from jpegs import archive_of, jpeg, sample
+
 from pipeline.core.artifacts import EpochRecord, Suggestion, read_records, write_suggestion
 from pipeline.core.errors import ParamsError
 from pipeline.core.layout import Layout
