@@ -1,6 +1,6 @@
 """Train small networks alone and in a group of two, and print the losses of every step as JSON.
 
-    PYTHONPATH=.:tests python tests/group_curves.py '{"name": {"arch": "resnet18", "lr": 0.01, "double": true}}'
+    PYTHONPATH=.:tests python tests/group_curves.py '{"name": {"arch": "resnet18", "double": true}}'
 
 A process of its own, which imports torch once and forks the two before anything else.
 """

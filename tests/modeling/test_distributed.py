@@ -59,6 +59,8 @@ VALUES = {
     "runtime.launcher": "torchrun",
     "runtime.processes": "2",
 }
+PATIENCE_S = 240
+"""Each of three processes imports torch; the rest is for a busy machine."""
 LEFT = ("models/model.pt", "models/model.pt.sha256", "reports/train/history.csv")
 
 
@@ -120,7 +122,8 @@ def lay_out(root: Path) -> Project:
 def launched(tmp_path_factory) -> Project:
     """A project whose training two processes did, started by the stage."""
     project = lay_out(tmp_path_factory.mktemp("launched") / "p")
-    ended = project.run("train")
+    ended = project.start("train").end(PATIENCE_S)
+    assert ended.status == 0, ended.errors
     assert ended.errors.count("epoch 2 of 2") == 1  # said by one of them
     return project
 
@@ -157,7 +160,7 @@ def test_processes_started_from_outside_join_and_only_the_first_writes(launched,
     before = {path for path in projects[1].root.rglob("*") if "__pycache__" not in str(path)}
     running = [p.start("train", **group, RANK=str(rank)) for rank, p in enumerate(projects)]
     for one in running:
-        ended = one.end()
+        ended = one.end(PATIENCE_S)
         assert ended.status == 0, ended.errors
     for name in LEFT:
         assert (projects[0].root / name).read_bytes() == (launched.root / name).read_bytes()
@@ -166,7 +169,7 @@ def test_processes_started_from_outside_join_and_only_the_first_writes(launched,
 
 
 def wait_for_checkpoint(project: Project, running: Running) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while not list(project.root.glob(".ckpt/train/*/*.pt")):
         assert running.child.poll() is None, running.errors.read_text()
         assert time.monotonic() < end, running.errors.read_text()
@@ -181,7 +184,7 @@ def test_a_killed_process_ends_all_with_one_line_and_the_next_run_goes_on_until_
     wait_for_checkpoint(project, running)
     second = [pid for pid in running.processes() if b"\0RANK=1\0" in environment_of(pid)]
     os.kill(second[0], signal.SIGKILL)
-    ended = running.end()
+    ended = running.end(PATIENCE_S)
     lines = [line for line in ended.errors.splitlines() if not line.startswith("INFO ")]
     assert lines == [
         f"train: error: process {second[0]}, number 1 of the training, was killed by signal 9 "
@@ -196,7 +199,7 @@ def test_a_killed_process_ends_all_with_one_line_and_the_next_run_goes_on_until_
         time.sleep(0.02)
     start = time.monotonic()
     running.child.terminate()
-    ended = running.end()
+    ended = running.end(PATIENCE_S)
     assert time.monotonic() - start < 10
     assert ended.status == 143, ended.errors
     assert ended.errors.count("saved; the next run continues from there") == 1
@@ -216,7 +219,7 @@ def environment_of(pid: int) -> bytes:
 def test_an_error_of_every_process_is_one_line(tmp_path):
     project = lay_out(tmp_path / "p")
     (project.root / "data/packed/spec.json").unlink()
-    ended = project.start("train").end()
+    ended = project.start("train").end(PATIENCE_S)
     assert ended.errors.splitlines() == [
         "train: error: data/packed/spec.json: not found; run: dvc repro pack"
     ]
