@@ -96,9 +96,11 @@ def main() -> None:
                 for cost in _measured(root, quarters, n_images, mode=arguments.mode):
                     print(*(f"{getattr(cost, f.name):>12}" for f in fields(Cost)), flush=True)
                     costs[cost.images, cost.stage] = cost
+                    _write(arguments.out, costs)
                 shutil.rmtree(root)
-                _write(arguments.out, costs)
     _print_marginal(costs)
+    if arguments.picture:
+        _draw(arguments.picture, costs)
 
 
 def _measured(root: Path, quarters: list[Images], n_images: int, *, mode: str) -> Iterator[Cost]:
@@ -175,7 +177,9 @@ def _write_source(path: Path, quarters: list[Images], n_images: int) -> None:
             drawn = quarters[number % len(quarters)]
             image = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
             for corner, k in zip(corners, rng.integers(len(drawn), size=4), strict=True):
-                image[corner] = drawn[k][corners[rng.integers(4)]]
+                top, left = rng.integers(half + 1, size=2)
+                part = drawn[k, top : top + half, left : left + half] * rng.uniform(0.3, 1.7, 3)
+                image[corner] = part.clip(0, 255)
             content = simplejpeg.encode_jpeg(image, quality=QUALITY)
             archive.writestr(f"class{number % len(quarters)}/{number:07d}.jpg", content)
 
@@ -209,7 +213,7 @@ def _write(path: Path, costs: dict[tuple[int, str], Cost]) -> None:
 
 def _print_marginal(costs: dict[tuple[int, str], Cost]) -> None:
     """Print the cost of one image more between neighbouring sizes."""
-    sizes = sorted({n for n, _ in costs})
+    sizes = [n for n, stage in costs if stage == STAGES[-1]]
     print("stage         from        to   CPU ms  memory kB  disk kB   per further image")
     for stage in (*STAGES, "all"):
         for few, many in pairwise(sizes):
@@ -221,6 +225,32 @@ def _print_marginal(costs: dict[tuple[int, str], Cost]) -> None:
                 (other.disk_bytes - one.disk_bytes) / more / 1e3,
             )
             print(f"{stage:10s}{few:>8d}{many:>10d}" + "".join(f"{x:10.3f}" for x in numbers))
+
+
+def _draw(path: Path, costs: dict[tuple[int, str], Cost]) -> None:
+    """Draw CPU time and memory against the number of images, with the line a + b n of each."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "scale"  # the same bytes every time
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    every = np.geomspace(1e3, 1e6, 50)
+    for axis, name, unit in zip(
+        axes, ("cpu_s", "memory_bytes"), ((1.0, "CPU seconds"), (1e-6, "memory, MB")), strict=True
+    ):
+        for stage in (*STAGES, "all"):
+            sizes = sorted({n for n, s in costs if s == stage or stage == "all"})
+            sizes = [n for n in sizes if all((n, s) in costs for s in STAGES)]
+            values = [unit[0] * getattr(_total(costs, n, stage), name) for n in sizes]
+            slope, fixed = np.polyfit(sizes, values, 1, w=1 / np.sqrt(sizes))
+            (points,) = axis.plot(sizes, values, "o", label=stage)
+            axis.plot(every, fixed + slope * every, "--", color=points.get_color(), linewidth=1)
+        axis.set(xscale="log", yscale="log", xlabel="images", ylabel=unit[1])
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def _total(costs: dict[tuple[int, str], Cost], n_images: int, stage: str) -> Cost:

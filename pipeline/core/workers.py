@@ -239,10 +239,8 @@ class _Crew:
         if position == IDLE:
             self._failed_starts += 1
             if self._failed_starts > TRIES:
-                raise DataError(
-                    f"worker processes do not start: one {why}; "
-                    "run again when the machine is less busy, or set runtime.workers lower"
-                )
+                cure = "; run again when the machine is less busy" if "ready" in why else ""
+                raise DataError(f"worker processes do not start: one {why}{cure}")
             log.warning("a worker process %s; another one is started", why)
             self._waiting.appendleft(task)
             return

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import NoReturn
 
 import torch
 from torch import distributed as dist
@@ -67,11 +68,13 @@ def is_member(environment: Mapping[str, str]) -> bool:
 def launch(module: str, *, processes: int) -> None:
     """Run `python -m module` in so many processes on this machine, and wait for them.
 
+    After SIGTERM or Ctrl-C they save and leave, and this process ends with their status.
+
     Raises:
         TrainingError: one failed; the others have been ended.
-        SystemExit: SIGTERM or Ctrl-C, after they have saved and left.
     """
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("torch.distributed.elastic.agent.server.api").setLevel(logging.CRITICAL)
     asked = signal.SIGTERM
 
     def interrupted(signum: int, frame: FrameType | None) -> None:
@@ -99,8 +102,8 @@ def launch(module: str, *, processes: int) -> None:
             elastic_launch(config, sys.executable)("-m", module)
     except ChildFailedError as error:
         raise TrainingError(_told(error.failures)) from None
-    except SignalException as error:
-        raise SystemExit(128 + asked) from error
+    except SignalException:
+        _end(128 + asked)
     finally:
         signal.signal(signal.SIGINT, before)
         del os.environ[LAUNCHED]
@@ -132,12 +135,22 @@ def joined_group(*, device: str) -> Iterator[Group]:
         dist.destroy_process_group()
         if LAUNCHED in os.environ:
             raise SystemExit(0)  # the stage says that it is done
+    except SystemExit as stopped:
+        _end(stopped.code if isinstance(stopped.code, int) else 1)
     except Exception as error:
         if LAUNCHED in os.environ:
             get_error_handler().record_exception(error)
             if isinstance(error, PipelineError):
                 raise SystemExit(1) from None
         raise
+
+
+def _end(status: int) -> NoReturn:
+    """Leave at once: threads of torch wait ten seconds for others that have left."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _connect(device: str) -> None:
