@@ -141,7 +141,7 @@ def joined_group(*, device: str) -> Iterator[Group]:
         if LAUNCHED in os.environ:
             get_error_handler().record_exception(error)
             if isinstance(error, PipelineError):
-                raise SystemExit(1) from None
+                _end(1)
         raise
 
 
