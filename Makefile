@@ -45,7 +45,7 @@ lock: ## Resolve the dependencies anew; needs uv.
 
 clean: ## Remove what the pipeline made, but not DVC's cache; .venv stays too.
 	rm -rf data/raw.zip data/split.csv data/rejected.csv data/packed \
-	  models/model.* models/preprocess.* models/int8 models/golden models/repository \
-	  reports/index.html reports/lr_find reports/train/history.csv reports/evaluate/*.csv reports/export_onnx \
+	  models/model.* models/preprocess.* models/int8 models/golden models/repository models/MODEL_CARD.md \
+	  reports/index.html reports/lr_find reports/train/history.csv reports/evaluate/*.csv reports/export_onnx reports/card \
 	  dvc_plots .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

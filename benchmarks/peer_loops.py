@@ -1,7 +1,8 @@
 """One loop of `benchmarks.peers` in a process of its own, which prints its figures as JSON.
 
 `speed` trains on a fixed number of images in one thread, loading included, and counts seconds of
-CPU. `accuracy` trains for whole epochs and validates on the images under valid/.
+CPU. `accuracy` trains for whole epochs and validates on the images under valid/. `lr_find` looks
+for a learning rate and counts seconds of CPU.
 
     python -m benchmarks.peer_loops fastai accuracy --images FOLDER --arch resnet18 --size-px 64
 """
@@ -26,7 +27,7 @@ def main() -> None:
     """Run one loop and print what came out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("peer", choices=("ours", "fastai", "torchvision"))
-    parser.add_argument("what", choices=("speed", "accuracy"))
+    parser.add_argument("what", choices=("speed", "accuracy", "lr_find"))
     parser.add_argument("--images", type=Path, required=True, help="train/CLASS, valid/CLASS")
     parser.add_argument("--packed", type=Path, help="the same images packed, for ours")
     parser.add_argument("--arch", required=True)
@@ -79,11 +80,11 @@ def _fastai_learner(arguments: argparse.Namespace) -> Any:
         train="train",
         valid="valid",
         item_tfms=fv.RandomResizedCrop(arguments.size_px, min_scale=0.35)
-        if arguments.what == "accuracy"
+        if arguments.what != "speed"
         else fv.Resize(arguments.size_px),
         batch_tfms=[fv.Normalize.from_stats(MEAN, STD)],
         bs=arguments.batch_size,
-        num_workers=0 if arguments.what == "speed" else arguments.threads,
+        num_workers=arguments.threads if arguments.what == "accuracy" else 0,
         device="cpu",
     )
     return fv.Learner(data, _network(arguments.arch), metrics=fv.accuracy)
@@ -111,6 +112,14 @@ def _fastai_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
         learner.fit_one_cycle(arguments.epochs, arguments.lr)
     accuracies = [float(values[-1]) for values in learner.recorder.values]
     return _figures(accuracies, start, cpu)
+
+
+def _fastai_lr_find(arguments: argparse.Namespace) -> dict[str, Any]:
+    learner = _fastai_learner(arguments)
+    start, cpu = time.monotonic(), time.process_time()
+    with learner.no_bar(), learner.no_logging():
+        found = learner.lr_find(show_plot=False)
+    return {"lr": float(found.valley), **_seconds(start, cpu)}
 
 
 def _torchvision_loader(arguments: argparse.Namespace) -> Any:
@@ -217,23 +226,31 @@ def _ours_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     from stages import lr_find, train
 
     params, layout = _ours_params(arguments), Layout()
-    find = time.process_time()
     lr_find.run(params, layout)
-    find = time.process_time() - find
     start, cpu = time.monotonic(), time.process_time()
     train.run(params, layout)
     history = read_records(layout.history, EpochRecord, stage="train")
     figures = _figures([record.valid_accuracy for record in history], start, cpu)
-    return {**figures, "lr_find_cpu_s": find, "lr": max(record.lr for record in history)}
+    return {**figures, "lr": max(record.lr for record in history)}
+
+
+def _ours_lr_find(arguments: argparse.Namespace) -> dict[str, Any]:
+    from pipeline.core.artifacts import read_suggestion
+    from pipeline.core.layout import Layout
+    from stages import lr_find
+
+    params, layout = _ours_params(arguments), Layout()
+    start, cpu = time.monotonic(), time.process_time()
+    lr_find.run(params, layout)
+    return {"lr": read_suggestion(layout.suggestion).lr, **_seconds(start, cpu)}
 
 
 def _figures(accuracies: list[float], start: float, cpu: float) -> dict[str, Any]:
-    return {
-        "accuracies": accuracies,
-        "accuracy": accuracies[-1],
-        "wall_s": time.monotonic() - start,
-        "cpu_s": time.process_time() - cpu,
-    }
+    return {"accuracies": accuracies, "accuracy": accuracies[-1], **_seconds(start, cpu)}
+
+
+def _seconds(start: float, cpu: float) -> dict[str, float]:
+    return {"wall_s": time.monotonic() - start, "cpu_s": time.process_time() - cpu}
 
 
 def _endless(loader: Any) -> Any:

@@ -12,6 +12,7 @@ that is busy for a while slows all of them.
 the resize, the torchvision loop with random crops and mirroring, ours as in params.yaml.
 `accuracy`: validation accuracy after whole epochs; fastai by `fit_one_cycle(EPOCHS, 3e-3)` with
 random resized crops, ours with the rate that lr_find suggests.
+`lr_find`: CPU seconds of one suggestion, in one thread; ours is made of three sweeps.
 """
 
 import argparse
@@ -36,6 +37,12 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.process import available_cores
 from stages import download, pack, split
 
+WHAT = {
+    "speed": ("images_per_cpu_s",),
+    "accuracy": ("accuracy", "wall_s", "cpu_s"),
+    "lr_find": ("cpu_s", "lr"),
+}
+"""What is compared, and the figures of each; ratios are those of the first."""
 PEERS = ("ours", "fastai", "torchvision")
 
 
@@ -63,7 +70,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--source", type=Path, required=True, help="a zip of named images")
-    parser.add_argument("--what", choices=("speed", "accuracy"), default="speed")
+    parser.add_argument("--what", choices=WHAT, default="speed")
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--size-px", type=int, default=64)
     parser.add_argument("--pack-px", type=int, help="side of the packed images; 1.25 x size-px")
@@ -72,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--valid-images", type=int, default=1000)
     parser.add_argument("--n-images", type=int, default=512, help="timed in each round of speed")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="1 for speed, all cores for accuracy")
+    parser.add_argument("--threads", type=int, help="1; all cores for accuracy")
     parser.add_argument("--train", default="", help="changes of our recipe: NAME=VALUE;NAME=VALUE")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--peer-python", default=sys.executable, help="the one with fastai")
@@ -116,7 +123,7 @@ def _prepare(
 def _run(
     arguments: argparse.Namespace, peer: str, *, top: Path, folder: Path, seed: int
 ) -> dict[str, Any]:
-    threads = arguments.threads or (1 if arguments.what == "speed" else available_cores())
+    threads = arguments.threads or (available_cores() if arguments.what == "accuracy" else 1)
     options = {
         "images": folder / "images",
         "packed": folder / "data/packed",
@@ -145,7 +152,7 @@ def _run(
 
 
 def _print_table(arguments: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
-    keys = ("images_per_cpu_s",) if arguments.what == "speed" else ("accuracy", "wall_s", "cpu_s")
+    keys = WHAT[arguments.what]
     print(f"\n{arguments.arch}, {arguments.size_px} px, {arguments.rounds} rounds: median (range)")
     for peer, results in found.items():
         cells = [f"{key} {_middle([r[key] for r in results])}" for key in keys]

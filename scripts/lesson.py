@@ -51,16 +51,6 @@ def run(notebook: Any, *, folder: Path) -> Any:
     return NotebookClient(notebook, timeout=CELL_TIMEOUT_S, resources=resources).execute()
 
 
-def pictures(notebook: Any) -> list[bytes]:
-    """Return the PNG files among the outputs, in order."""
-    return [
-        base64.b64decode(output.data["image/png"])
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-
-
 def write_page(notebook: Any, folder: Path) -> Path:
     """Write a notebook with its outputs as Markdown with its pictures beside it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, without_
 from pipeline.packing.packed import Packed, read_packed
 
 log = logging.getLogger(__name__)
+FEW_STEPS = 200  # a network that starts from random weights has hardly moved before
 
 
 def run(params: Params, layout: Layout) -> None:
@@ -113,6 +114,8 @@ def _fit(params: Params, layout: Layout, group: Group) -> None:
             every_s=params.runtime.checkpoint_seconds,
         )
         session.begin(resume=params.runtime.resume)
+        if params.model.weights == "none":
+            _tell_of_few_steps(fitting)
         try:
             _train(session, layout)
         except TrainingError:
@@ -161,6 +164,17 @@ def _train(session: Session, layout: Layout) -> None:
             log.info("epoch %d of %d: %s", record.epoch, last, in_words(record))
     for sentence in conclusions(fitting.history, last_epoch=last):
         log.info("%s", sentence)
+
+
+def _tell_of_few_steps(fitting: Fitting) -> None:
+    n_steps = fitting.n_steps * fitting.phases[-1].epochs[-1]
+    if n_steps < FEW_STEPS:
+        log.info(
+            "%d images make %d steps in all, which is little: "
+            "try a smaller train.batch_size and more train.epochs",
+            len(fitting.train),
+            n_steps,
+        )
 
 
 def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float) -> None:

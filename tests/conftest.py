@@ -1,19 +1,37 @@
 """One small run of the whole pipeline that many tests look at."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
+from example_files import copy_clone
 from tiny import RECORDER, TinyRun, copy_project
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:
-    """All eight stages on a small drawn set."""
+    """All nine stages on a small drawn set."""
     folder = tmp_path_factory.mktemp("tiny")
     recorder = folder / "recorder.py"
     recorder.write_text(RECORDER)
     run = TinyRun(copy_project(folder / "project"), recorder)
     for name in (
         *("download", "split", "pack", "lr_find"),
-        *("train", "evaluate", "export_onnx", "report"),
+        *("train", "evaluate", "export_onnx", "report", "card"),
     ):
         run.run_recorded(name)
     return run
+
+
+@pytest.fixture(scope="session")
+def reproduced(tiny_run, tmp_path_factory) -> Path:
+    """A Git repository in which that run is committed as `dvc repro` leaves it; to be copied."""
+    root = copy_clone(tiny_run.root, tmp_path_factory.mktemp("reproduced") / "project")
+    for command in (
+        *(["git", "init", "-q", "-b", "main"], ["git", "config", "user.name", "Test"]),
+        ["git", "config", "user.email", "test@example.invalid"],
+        ["dvc", "commit", "-fq"],  # the stages did run; DVC was not there
+        *(["git", "add", "-A"], ["git", "commit", "-qm", "first run"]),
+    ):
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root

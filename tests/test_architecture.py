@@ -20,6 +20,7 @@ FLOORS = {
     "insight": 4,
     "analysis": 5,
     "export": 5,
+    "card": 5,
 }
 WITHOUT_TORCH = ("core", "imaging", "sources", "data", "packing", "inference", "serving")
 HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "dvc")

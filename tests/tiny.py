@@ -20,6 +20,7 @@ TINY = {
     "evaluate.reject_coverage": "0.5",
     "export_onnx.parity_images": "20",
     "report.images_per_panel": "4",
+    "card.probe_images": "20",
 }
 """The whole pipeline in seconds; far too little to learn well."""
 

@@ -154,3 +154,13 @@ class Layout:
     def report(self) -> Path:
         """The page for people."""
         return self.root / "reports/index.html"
+
+    @property
+    def model_card(self) -> Path:
+        """What whoever gets the model should know."""
+        return self.root / "models/MODEL_CARD.md"
+
+    @property
+    def card_metrics(self) -> Path:
+        """What the exported model says to pictures of none of its classes."""
+        return self.root / "reports/card/metrics.json"

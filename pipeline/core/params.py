@@ -290,6 +290,23 @@ class ReportParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardParams:
+    """What the model card says that nothing else knows; null is `not stated`."""
+
+    title: Text | None
+    author: Text | None
+    contact: Text | None
+    model_licence: Text | None
+    data_licence: Text | None
+    code_licence: Text | None
+    intended_use: Text | None
+    out_of_scope: Text | None
+    probe_images: Annotated[int, Between(low=4, high=100_000)]
+    """Drawn pictures of no class to which the model's answers are counted."""
+    seed: Seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeParams:
     """Where it runs; nothing here may change a result, so no stage of dvc.yaml lists it."""
 
@@ -321,6 +338,7 @@ class Params:
     evaluate: EvaluateParams
     export_onnx: ExportOnnxParams
     report: ReportParams
+    card: CardParams
     runtime: RuntimeParams
 
 

@@ -1,0 +1,1 @@
+"""The model card: what whoever gets the model should know."""
