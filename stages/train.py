@@ -8,7 +8,9 @@ Params  model, train
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -23,10 +25,13 @@ from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
 from pipeline.modeling.checkpoint import save_checkpoint
-from pipeline.modeling.device import choose_compute
+from pipeline.modeling.device import Compute, choose_compute
+from pipeline.modeling.feed import Features
 from pipeline.modeling.fingerprint import Origin, code_files, data_files, machine
 from pipeline.modeling.fit import Fitting
+from pipeline.modeling.group import Group
 from pipeline.modeling.history import conclusions, in_words, kept_epoch
+from pipeline.modeling.launch import joined_group, launch, processes_to_start
 from pipeline.modeling.precompute import cached_features
 from pipeline.modeling.recipe import Recipe
 from pipeline.modeling.resume import (
@@ -36,21 +41,37 @@ from pipeline.modeling.resume import (
     remove_others,
 )
 from pipeline.modeling.session import Session
-from pipeline.modeling.zoo import build_model, fit_to_data, without_head
-from pipeline.packing.packed import read_packed
+from pipeline.modeling.sync_norm import synchronized
+from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, without_head
+from pipeline.packing.packed import Packed, read_packed
 
 log = logging.getLogger(__name__)
 FEW_STEPS = 200  # a network that starts from random weights has hardly moved before
 
 
 def run(params: Params, layout: Layout) -> None:
-    packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
+    processes = processes_to_start(
+        launcher=params.runtime.launcher,
+        processes=params.runtime.processes,
+        device=params.runtime.device,
+    )
+    if processes:
+        launch("stages.train", processes=processes)
+        return
+    with joined_group(device=params.runtime.device) as group:
+        _fit(params, layout, group)
+
+
+def _fit(params: Params, layout: Layout, group: Group) -> None:
+    cores = available_cores()
+    workers = group.threads(params.runtime.workers, cores=cores)
+    packed = read_packed(layout.packed, workers=workers)
     rates = _peak_rates(params.train, read_suggestion(layout.suggestion))
     settings = {**asdict(params.train), **rates}
     settings.pop("no_suggestion")
     compute = choose_compute(
         device=params.runtime.device,
-        threads=params.runtime.threads,
+        threads=group.threads(params.runtime.threads, cores=cores),
         precision=settings.pop("precision"),
     )
     recipe = Recipe(**settings)
@@ -61,24 +82,22 @@ def run(params: Params, layout: Layout) -> None:
         seed=params.train.seed,
     )
     fit_to_data(model, packed.train)
-    model = model.to(compute.device)
+    model = synchronized(model.to(compute.device), group, device=compute.device)
     origin = Origin(
-        settings={"arch": params.model.arch, **machine(compute)},
+        settings={"arch": params.model.arch, **machine(compute, group)},
         data=data_files(layout.packed),
         code=code_files(__file__),
     )
-    root, key = checkpoint_root(layout.root), origin.key(model.state_dict(), **asdict(recipe))
-    with (
-        held(layout.model.parent, owner="another training"),
-        held(root / "train" / key, owner="another training") as folder,
-    ):
-        remove_others(folder)
-        features = None
+    root = checkpoint_root(layout.root)
+    with ExitStack() as locks:
+        folder = features = None
+        if group.first:  # no other process writes
+            key = origin.key(model.state_dict(), **asdict(recipe))
+            locks.enter_context(held(layout.model.parent, owner="another training"))
+            folder = locks.enter_context(held(root / "train" / key, owner="another training"))
+            remove_others(folder)
         if recipe.precompute:
-            cache = root / "features" / origin.key(without_head(model))
-            features = cached_features(
-                model, packed.train, packed.valid, compute=compute, folder=cache
-            )
+            features = _features(model, packed, group, compute=compute, origin=origin, root=root)
         fitting = Fitting(
             model,
             packed.train,
@@ -87,16 +106,24 @@ def run(params: Params, layout: Layout) -> None:
             compute=compute,
             n_classes=len(packed.classes),
             features=features,
+            group=group,
         )
-        session = Session(fitting, Checkpoints(folder), every_s=params.runtime.checkpoint_seconds)
+        session = Session(
+            fitting,
+            Checkpoints(folder) if folder else None,
+            every_s=params.runtime.checkpoint_seconds,
+        )
         session.begin(resume=params.runtime.resume)
         if params.model.weights == "none":
             _tell_of_few_steps(fitting)
         try:
             _train(session, layout)
         except TrainingError:
-            remove_folder(folder)  # it would only fail again
+            if folder:
+                remove_folder(folder)  # it would only fail again
             raise
+        if folder is None:
+            return
         spec = ModelSpec(
             arch=params.model.arch, classes=packed.classes, preprocess=packed.preprocess
         )
@@ -104,14 +131,36 @@ def run(params: Params, layout: Layout) -> None:
         remove_folder(folder)
 
 
+def _features(
+    model: Classifier,
+    packed: Packed,
+    group: Group,
+    *,
+    compute: Compute,
+    origin: Origin,
+    root: Path,
+) -> Features:
+    """Return the features of the frozen body, which the first process has or computes."""
+    found = None
+    if group.first:
+        folder = root / "features" / origin.key(without_head(model))
+        features = cached_features(
+            model, packed.train, packed.valid, compute=compute, folder=folder
+        )
+        found = asdict(features)
+    return Features(**group.shared(found, device=torch.device("cpu")))
+
+
 def _train(session: Session, layout: Layout) -> None:
     fitting = session.fitting
     last = fitting.phases[-1].epochs[-1]
-    if fitting.history:  # DVC removed the file when the stage began
+    first = fitting.group.first
+    if fitting.history and first:  # DVC removed the file when the stage began
         _write_progress(layout, fitting.history, lr=fitting.recipe.lr)
-    with Progress("train", total=fitting.images_left) as progress:
+    with Progress("train", total=fitting.images_left, shown=first) as progress:
         for record in session.run(progress):
-            _write_progress(layout, fitting.history, lr=fitting.recipe.lr)
+            if first:
+                _write_progress(layout, fitting.history, lr=fitting.recipe.lr)
             log.info("epoch %d of %d: %s", record.epoch, last, in_words(record))
     for sentence in conclusions(fitting.history, last_epoch=last):
         log.info("%s", sentence)

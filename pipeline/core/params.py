@@ -315,8 +315,10 @@ class RuntimeParams:
     """Processes that decode images; null is one per core."""
     threads: Count | None
     """Threads of a training or evaluating process; null is one per core."""
-    launcher: Literal["none"]
-    """How training processes are started; `none` is one process."""
+    launcher: Literal["none", "torchrun"]
+    """How training processes are started; `none` is one process, `torchrun` PyTorch's launcher."""
+    processes: Count | None
+    """How many processes `torchrun` starts on this machine; null is one per GPU."""
     checkpoint_seconds: Annotated[float, Between(low=0)]
     """Time between two checkpoints of a training; 0 makes one after every step."""
     resume: bool

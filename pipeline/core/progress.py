@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -21,14 +21,17 @@ class Progress:
         title: what is being done, two or three words.
         total: how many units there will be, None if unknown.
         unit: what is counted, as in "120 images".
+        shown: false shows nothing, where another process does.
     """
 
-    def __init__(self, title: str, *, total: int | None, unit: str = "images") -> None:
+    def __init__(
+        self, title: str, *, total: int | None, unit: str = "images", shown: bool = True
+    ) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._done, self._start = 0, time.monotonic()
         self._last_line = self._start
-        self._bar: Any = None
-        if sys.stderr.isatty():
+        self._shown, self._bar = shown, cast(Any, None)
+        if shown and sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, desc=title, unit=f" {unit}", unit_scale=unit == "B", leave=False
             )
@@ -40,7 +43,7 @@ class Progress:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif self._shown and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             of = f" of {self._total}" if self._total else ""
             tail = f"; {note}" if note else ""

@@ -1,5 +1,6 @@
 """The same work on many items, in processes that may crash or hang without taking the run along."""
 
+import logging
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.errors import DataError, PipelineError
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -107,6 +109,8 @@ class _Worker:
     position: int = IDLE
     """Which item of its task it works on, as far as was asked."""
     moved_at: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    """Whether it has ever begun an item: imports are done."""
 
     def give(self, task: _Task) -> None:
         self.look()
@@ -119,14 +123,17 @@ class _Worker:
         with suppress(BlockingIOError):
             while n_begun := len(os.read(self.begun.fileno(), 4096)):
                 self.position += n_begun
+                self.ready = True
                 self.moved_at = time.monotonic()
 
-    def hangs(self, patience_s: float) -> bool:
-        """Tell whether it has been on one item for too long."""
+    def hangs(self, patience_s: float) -> str:
+        """Say how long it has been on one item, or starting, if that is too long; else nothing."""
         self.look()
-        if self.position == IDLE:  # it may still be starting
-            patience_s = max(patience_s, STARTING_S)
-        return self.task is not None and time.monotonic() - self.moved_at > patience_s
+        starting = not self.ready
+        patience_s = max(patience_s, STARTING_S) if starting else patience_s
+        if self.task is None or time.monotonic() - self.moved_at <= patience_s:
+            return ""
+        return f"{'was not ready after' if starting else 'hung for'} {patience_s:g} s"
 
     def end(self) -> None:
         self.process.kill()
@@ -209,8 +216,8 @@ class _Crew:
             else:
                 self._accept(worker, answer)
         for worker in list(self._workers):
-            if worker.hangs(self._patience_s):
-                self._replace(worker, f"hung for {self._patience_s:g} s")
+            if why := worker.hangs(self._patience_s):
+                self._replace(worker, why)
 
     def _accept(self, worker: _Worker, answer: list[Any] | BaseException) -> None:
         task = worker.task
@@ -232,7 +239,9 @@ class _Crew:
         if position == IDLE:
             self._failed_starts += 1
             if self._failed_starts > TRIES:
-                raise DataError(f"worker processes do not start: one {why}")
+                cure = "; run again when the machine is less busy" if "ready" in why else ""
+                raise DataError(f"worker processes do not start: one {why}{cure}")
+            log.warning("a worker process %s; another one is started", why)
             self._waiting.appendleft(task)
             return
         failed = task.start + position

@@ -33,7 +33,7 @@ NOISE_LEVELS = 2.0
 BANDS, BAND_BITS = 4, 16
 FLIPPED_BITS = 2
 """Of a band: every pair up to 11 bits apart agrees to within 2 bits in one of the 4 bands."""
-MAX_PAIRS_AT_ONCE = 1 << 21
+MAX_PAIRS_AT_ONCE = 1 << 16
 
 Hashes = NDArray[np.uint64]
 Index = NDArray[np.int64]
@@ -193,15 +193,19 @@ def _few_bits_apart(a: Hashes, b: Hashes, index: Index) -> Iterator[tuple[Index,
         keys = ((a >> shift) & low).astype(np.int64)
         sought = ((b >> shift) & low).astype(np.int64)
         order = np.argsort(sought, kind="stable")
+        ordered = b[order]
         starts = np.searchsorted(sought[order], np.arange((1 << BAND_BITS) + 1))
         for mask in _masks():
             begin = starts[keys ^ mask]
             counts = starts[(keys ^ mask) + 1] - begin
-            for i, place in _expanded(begin, counts):
-                j = order[place]
-                close = (i < j) & (np.bitwise_count(a[i] ^ b[j]) <= MAX_BITS_APART)
-                if close.any():
-                    one, other = index[i[close]], index[j[close]]
+            for rows, some, place in _expanded(begin, counts):
+                # Which they are is asked of the few that are close: one in thousands.
+                apart = np.bitwise_count(np.repeat(a[rows], some) ^ ordered[place])
+                close = np.flatnonzero(apart <= MAX_BITS_APART)
+                if len(close):
+                    i = rows.start + np.searchsorted(np.cumsum(some), close, "right")
+                    j = order[place[close]]
+                    one, other = index[i[i < j]], index[j[i < j]]
                     yield np.minimum(one, other), np.maximum(one, other)
 
 
@@ -211,17 +215,19 @@ def _masks() -> list[int]:
     return [sum(some) for n in range(FLIPPED_BITS + 1) for some in combinations(bits, n)]
 
 
-def _expanded(begin: Index, counts: Index) -> Iterator[tuple[Index, Index]]:
-    """Yield (i, place) for every place in `begin[i] ... begin[i] + counts[i]`, a bounded number."""
+def _expanded(begin: Index, counts: Index) -> Iterator[tuple[slice, Index, Index]]:
+    """Yield rows, their counts and every place in `begin[i] ... begin[i] + counts[i]`.
+
+    The places of one row follow those of the row before; so many come at once as a cache holds.
+    """
     ends = np.cumsum(counts)
     done = 0
     while done < len(counts):
         before = ends[done - 1] if done else 0
         stop = max(done + 1, int(np.searchsorted(ends, before + MAX_PAIRS_AT_ONCE, "right")))
         some = counts[done:stop]
-        i = np.repeat(np.arange(done, stop), some)
-        offsets = np.arange(len(i)) - np.repeat(np.cumsum(some) - some, some)
-        yield i, np.repeat(begin[done:stop], some) + offsets
+        skipped = begin[done:stop] - (np.cumsum(some) - some)
+        yield slice(done, stop), some, np.arange(some.sum()) + np.repeat(skipped, some)
         done = stop
 
 

@@ -5,6 +5,7 @@ at. What is switched off draws no random number: switching one on leaves the oth
 were, as long as they come before it in the order flip, crop, jitter, erase, mix.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,22 +41,43 @@ class Augmentation:
         return self.mixup > 0 or self.cutmix > 0
 
 
-def augment(pixels: Tensor, augmentation: Augmentation, *, size_px: int, rng: Generator) -> Tensor:
-    """Crop, scale, mirror and more: uint8 pixels (N, H, W, 3) to (N, size_px, size_px, 3)."""
+def augment(
+    pixels: Tensor,
+    augmentation: Augmentation,
+    *,
+    size_px: int,
+    rng: Generator,
+    rows: slice | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """Crop, scale, mirror and more: uint8 pixels (N, H, W, 3) to (N, size_px, size_px, 3).
+
+    Args:
+        pixels: the images.
+        augmentation: what is done to them.
+        size_px: side of the result.
+        rng: what is drawn; the draws are those of the whole batch.
+        rows: which images of a batch these are; None is all.
+        batch_size: images of the whole batch; needed with `rows`.
+    """
+    whole = len(pixels) if batch_size is None else batch_size
+    rows = slice(0, whole) if rows is None else rows
     images = pixels.permute(0, 3, 1, 2)  # channels last in memory, as the convolutions want it
     if augmentation.flip:
-        mirrored = torch.from_numpy(rng.random(len(images)) < 0.5)
+        mirrored = torch.from_numpy(rng.random(whole)[rows] < 0.5)
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
     groups = [
-        resize(_random_crop(group, augmentation.crop_min_area, rng), size_px)
-        for group in images.chunk(CROPS_PER_BATCH)
+        resize(crop, size_px)
+        for group in _crop_groups(images, rows=rows, batch_size=whole)
+        if len(crop := _random_crop(group, augmentation.crop_min_area, rng))
     ]
     pixels = torch.cat(groups).permute(0, 2, 3, 1)
     if augmentation.jitter:
         low, high = 1 - augmentation.jitter, 1 + augmentation.jitter
-        pixels = recolour(pixels, torch.from_numpy(rng.uniform(low, high, (3, len(pixels)))))
+        factors = rng.uniform(low, high, (3, whole))[:, rows]
+        pixels = recolour(pixels, torch.from_numpy(factors))
     if augmentation.erasing:
-        pixels = erase(pixels, probability=augmentation.erasing, rng=rng)
+        pixels = erase(pixels, probability=augmentation.erasing, rng=rng, rows=rows, n_drawn=whole)
     return pixels
 
 
@@ -83,22 +105,31 @@ def recolour(pixels: Tensor, factors: Tensor) -> Tensor:
     return images.clamp_(0, 255).round_().to(torch.uint8)
 
 
-def erase(pixels: Tensor, *, probability: float, rng: Generator) -> Tensor:
+def erase(
+    pixels: Tensor,
+    *,
+    probability: float,
+    rng: Generator,
+    rows: slice | None = None,
+    n_drawn: int | None = None,
+) -> Tensor:
     """Fill a random rectangle of some images with the mean colour.
 
     Zhong et al. 2020, Random Erasing Data Augmentation, section 3.2. The mean colour rather than
-    noise: to the network it is zero. Each image is drawn for itself.
+    noise: to the network it is zero. Each image is drawn for itself; of `n_drawn` images that are
+    drawn these are `rows`.
     """
-    n, height, width = pixels.shape[:3]
+    height, width = pixels.shape[1:3]
+    n = len(pixels) if n_drawn is None else n_drawn
     chosen = rng.random(n) < probability
     area = rng.uniform(*ERASED_AREA, n) * height * width
     low, high = np.log(ERASED_ASPECT)
     aspect = np.exp(rng.uniform(low, high, n))
-    rows = _covered(np.sqrt(area * aspect), height, rng)
-    columns = _covered(np.sqrt(area / aspect), width, rng)
-    mask = torch.from_numpy(chosen)[:, None, None] & rows[:, :, None] & columns[:, None, :]
+    down = _covered(np.sqrt(area * aspect), height, rng)
+    across = _covered(np.sqrt(area / aspect), width, rng)
+    mask = torch.from_numpy(chosen)[:, None, None] & down[:, :, None] & across[:, None, :]
     colour = torch.tensor(PAD_COLOUR, dtype=torch.uint8)
-    return torch.where(mask[..., None], colour, pixels)
+    return torch.where((mask if rows is None else mask[rows])[..., None], colour, pixels)
 
 
 def mix(
@@ -137,6 +168,16 @@ def mix(
         mixed = torch.lerp(pixels[other].float(), pixels.float(), own).round_().to(torch.uint8)
     targets = F.one_hot(labels, n_classes).float()
     return mixed, own * targets + (1 - own) * targets[other]
+
+
+def _crop_groups(images: Tensor, *, rows: slice, batch_size: int) -> Iterator[Tensor]:
+    """Yield the images of each group of the batch that shares a crop; of some groups none."""
+    step = -(-batch_size // CROPS_PER_BATCH)
+    for first in range(0, batch_size, step):
+        start, stop = (
+            min(max(edge - rows.start, 0), len(images)) for edge in (first, first + step)
+        )
+        yield images[start:stop]
 
 
 def _random_crop(images: Tensor, min_area: float, rng: Generator) -> Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.modeling.augment import Augmentation, augment, mix, resize
+from pipeline.modeling.group import ALONE, Group
 from pipeline.packing.encoded import pixel_batches
 from pipeline.packing.packed import PackedSplit
 
@@ -77,8 +78,11 @@ def train_batches(
     start: int = 0,
     balanced: bool = False,
     n_classes: int | None = None,
+    group: Group = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (pixels, targets) batches: uint8 (N, size_px, size_px, 3), and int64 labels (N,).
+
+    In a group of processes each one yields its rows of the same batches.
 
     Args:
         split: the training images.
@@ -90,25 +94,42 @@ def train_batches(
         start: the first step to yield; those before cost nothing.
         balanced: see `epoch_order`.
         n_classes: K; needed where images are mixed, else taken for the largest label.
+        group: who shares the batches.
     """
     order = epoch_order(split.labels, seed=seed, epoch=epoch, balanced=balanced)
     steps = range(start, n_batches(len(split), batch_size))
     indices = [order[step * batch_size : (step + 1) * batch_size] for step in steps]
-    batches = pixel_batches(split.pixels, indices)
-    for step, index, pixels in zip(steps, indices, batches, strict=True):
+    if not augmentation.mixes:  # else an image needs others, wherever they are
+        indices = [index[group.rows_of(len(index))] for index in indices]
+    n_images = min(batch_size, len(order))
+    rows = slice(0, n_images) if augmentation.mixes else group.rows_of(n_images)
+    for step, index, pixels in zip(
+        steps, indices, pixel_batches(split.pixels, indices), strict=True
+    ):
         rng = _generator(seed, epoch, step, AUGMENTATION)
-        images = augment(torch.from_numpy(pixels), augmentation, size_px=size_px, rng=rng)
+        images = augment(
+            torch.from_numpy(pixels),
+            augmentation,
+            size_px=size_px,
+            rng=rng,
+            rows=rows,
+            batch_size=n_images,
+        )
         labels = torch.from_numpy(split.labels[index])
         if augmentation.mixes:
             k = n_classes or int(split.labels.max()) + 1
             images, labels = mix(images, labels, augmentation, n_classes=k, rng=rng)
+            images, labels = images[group.rows_of(n_images)], labels[group.rows_of(n_images)]
         yield images, labels
 
 
-def dropout_seed(seed: int, epoch: int, step: int) -> int:
-    """Return the seed of torch's generator in a step, for dropout and stochastic depth."""
-    words = np.random.SeedSequence([seed, epoch, step, DROPOUT]).generate_state(1, np.uint64)
-    return int(words[0])
+def dropout_seed(seed: int, epoch: int, step: int, *, rank: int = 0) -> int:
+    """Return the seed of torch's generator in a step, for dropout and stochastic depth.
+
+    The processes of a group draw for their own rows: others than one process would draw.
+    """
+    words = [seed, epoch, step, DROPOUT, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0])
 
 
 def _generator(seed: int, epoch: int, step: int, stream: int) -> Generator:

@@ -11,7 +11,8 @@ from pipeline.core.errors import ParamsError
 from pipeline.modeling.augment import Augmentation
 from pipeline.modeling.batches import epoch_order, n_batches, train_batches
 from pipeline.modeling.device import Compute
-from pipeline.modeling.predict import predict_logits
+from pipeline.modeling.group import ALONE, Group
+from pipeline.modeling.predict import predict_together
 from pipeline.modeling.zoo import Classifier, head_of
 from pipeline.packing.packed import PackedSplit
 
@@ -47,6 +48,7 @@ class PixelFeed:
     balanced: bool
     n_classes: int
     compute: Compute
+    group: Group = ALONE
 
     @property
     def trained(self) -> nn.Module:
@@ -65,11 +67,19 @@ class PixelFeed:
             start=start,
             balanced=self.balanced,
             n_classes=self.n_classes,
+            group=self.group,
         )
 
     def logits(self, model: nn.Module, *, on_batch: OnBatch) -> Tensor:
-        """See `predict_logits`."""
-        return predict_logits(model, self.valid.pixels, compute=self.compute, on_batch=on_batch)
+        """See `predict_together`."""
+        return predict_together(
+            model,
+            self.valid.pixels,
+            n_classes=self.n_classes,
+            compute=self.compute,
+            group=self.group,
+            on_batch=on_batch,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class FeatureFeed:
     seed: int
     balanced: bool
     compute: Compute
+    group: Group = ALONE
 
     @property
     def trained(self) -> nn.Module:
@@ -102,7 +113,8 @@ class FeatureFeed:
         labels = torch.from_numpy(self.train.labels)
         order = epoch_order(self.train.labels, seed=self.seed, epoch=epoch, balanced=self.balanced)
         for step in range(start, n_batches(len(labels), self.batch_size)):
-            index = torch.from_numpy(order[step * self.batch_size : (step + 1) * self.batch_size])
+            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
+            index = torch.from_numpy(batch[self.group.rows_of(len(batch))])
             yield self.features.train[index], labels[index]
 
     @torch.inference_mode()

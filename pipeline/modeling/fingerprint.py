@@ -13,6 +13,7 @@ from torch import Tensor
 import pipeline
 from pipeline.core.atomic import sha256_file
 from pipeline.modeling.device import Compute
+from pipeline.modeling.group import ALONE, Group
 
 CODE = ("core", "imaging", "modeling", "packing")
 """The sub-packages that a training depends on, as dvc.yaml lists them."""
@@ -54,9 +55,10 @@ def fingerprint(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def machine(compute: Compute) -> dict[str, Any]:
+def machine(compute: Compute, group: Group = ALONE) -> dict[str, Any]:
     """Return what a result's last bits depend on beside data, code and parameters."""
     return {
+        "processes": group.size,
         "device": str(compute.device),
         "bf16": compute.bf16,
         "threads": torch.get_num_threads(),

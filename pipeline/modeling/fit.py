@@ -18,6 +18,7 @@ from pipeline.modeling.advice import climbed
 from pipeline.modeling.batches import dropout_seed, images_per_epoch, n_batches
 from pipeline.modeling.device import Compute
 from pipeline.modeling.feed import FeatureFeed, Features, Feed, PixelFeed
+from pipeline.modeling.group import ALONE, Group
 from pipeline.modeling.history import mark_kept
 from pipeline.modeling.layers import frozen_body, train_mode
 from pipeline.modeling.optimizers import set_lr
@@ -32,6 +33,7 @@ from pipeline.modeling.recipe import (
     crop_size_px,
     out_of_patience,
     phases_of,
+    require_rows,
 )
 from pipeline.modeling.schedule import Schedule
 from pipeline.modeling.step import all_finite, balancing_weights, train_step
@@ -86,6 +88,10 @@ class Fitting:
         phases: None takes those of the recipe.
         features: what the head is given, for precomputed phases.
         n_classes: K; None takes the largest label.
+        group: who trains it; all must be given the same.
+
+    Raises:
+        ParamsError: a batch has too few images for the group.
     """
 
     def __init__(
@@ -99,7 +105,10 @@ class Fitting:
         phases: Sequence[Phase] | None = None,
         features: Features | None = None,
         n_classes: int | None = None,
+        group: Group = ALONE,
     ) -> None:
+        require_rows(recipe, len(train), group)
+        self.group = group
         self.model, self.train, self.valid = model, train, valid
         self.recipe, self.compute, self.features = recipe, compute, features
         self.phases = tuple(phases_of(recipe) if phases is None else phases)
@@ -200,7 +209,9 @@ class Fitting:
         done = (self.epoch - phase.epochs[0]) * self.n_steps
         batches = feed.batches(epoch=self.epoch, size_px=size_px, start=self.step)
         for inputs, targets in batches:
-            torch.manual_seed(dropout_seed(recipe.seed, self.epoch, self.step))
+            torch.manual_seed(
+                dropout_seed(recipe.seed, self.epoch, self.step, rank=self.group.rank)
+            )
             set_lr(self._optimizer, schedule.lr(done + self.step))
             self._loss_sum += train_step(
                 feed.trained,
@@ -212,11 +223,12 @@ class Fitting:
                 class_weights=weights,
                 parts=recipe.accumulate,
                 clip_norm=recipe.clip_norm,
+                group=self.group,
             )
             if self._averaged is not None:
                 self._averaged.update_parameters(self.model)
             self.step += 1
-            on_step(len(targets))
+            on_step(min(recipe.batch_size, len(self.train)))
 
     def _validate(self, feed: Feed, on_step: OnStep) -> EpochRecord:
         train_loss = self.mean_loss()
@@ -270,6 +282,7 @@ class Fitting:
                 seed=recipe.seed,
                 balanced=balanced,
                 compute=self.compute,
+                group=self.group,
             )
         return PixelFeed(
             model=self.model,
@@ -281,6 +294,7 @@ class Fitting:
             balanced=balanced,
             n_classes=self.n_classes,
             compute=self.compute,
+            group=self.group,
         )
 
     def _class_weights(self) -> Tensor | None:

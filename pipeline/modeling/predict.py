@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from pipeline.imaging.preprocess import Pixels
 from pipeline.modeling.augment import resize
 from pipeline.modeling.device import Compute
+from pipeline.modeling.group import Group
 from pipeline.packing.encoded import EncodedPixels, pixel_batches
 
 View = Callable[[Tensor], Tensor]
@@ -42,6 +43,43 @@ def predict_logits(
     )[0]
 
 
+def predict_together(
+    model: nn.Module,
+    pixels: Pixels | EncodedPixels,
+    *,
+    n_classes: int,
+    compute: Compute,
+    group: Group,
+    batch_size: int = 256,
+    on_batch: Callable[[int], None] = lambda n_images: None,
+) -> Tensor:
+    """Return what `predict_logits` does, every process of a group computing a part of it.
+
+    `on_batch` is called equally often in all processes, so that they may send something there.
+    """
+    if group.size == 1:
+        return predict_logits(
+            model, pixels, compute=compute, batch_size=batch_size, on_batch=on_batch
+        )
+    rows = group.rows_of(len(pixels))
+    logits = torch.zeros(len(pixels), n_classes)
+    if rows.stop > rows.start:
+        logits[rows] = predict_views(
+            model,
+            pixels,
+            views=(whole,),
+            compute=compute,
+            batch_size=batch_size,
+            on_batch=on_batch,
+            rows=rows,
+        )[0]
+    most = -(-len(pixels) // group.size)
+    for _ in range(_n_batches(most, batch_size) - _n_batches(rows.stop - rows.start, batch_size)):
+        on_batch(0)
+    group.add_up(logits)
+    return logits
+
+
 @torch.inference_mode()
 def predict_views(
     model: nn.Module,
@@ -51,6 +89,7 @@ def predict_views(
     compute: Compute,
     batch_size: int = 256,
     on_batch: Callable[[int], None] = lambda n_images: None,
+    rows: slice | None = None,
 ) -> Tensor:
     """Return float32 logits (V, N, K) on the CPU: those of each of V views of the images.
 
@@ -61,11 +100,13 @@ def predict_views(
         compute: where the model lives.
         batch_size: images per forward pass.
         on_batch: called with the number of images of each batch, for each view.
+        rows: which images; None is all.
     """
     model.eval()
     parts = []
-    starts = range(0, len(pixels), batch_size)
-    slices = [slice(start, start + batch_size) for start in starts]
+    rows = slice(0, len(pixels)) if rows is None else rows
+    starts = range(rows.start, rows.stop, batch_size)
+    slices = [slice(start, min(start + batch_size, rows.stop)) for start in starts]
     for images in pixel_batches(pixels, slices):
         batch = torch.tensor(images)
         logits = []
@@ -92,6 +133,10 @@ def tta_views(name: str) -> tuple[View, ...]:
     if name == "multi_crop":
         places += [partial(_crop, at=at) for at in CROPS_AT]
     return tuple(view for place in places for view in (place, partial(_mirrored, view=place)))
+
+
+def _n_batches(n_images: int, batch_size: int) -> int:
+    return -(-n_images // batch_size)
 
 
 def whole(images: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.core.artifacts import EpochRecord
+from pipeline.core.errors import ParamsError
 from pipeline.modeling.augment import Augmentation
+from pipeline.modeling.group import Group
 from pipeline.modeling.layers import layer_groups
 from pipeline.modeling.optimizers import build_optimizer
 from pipeline.modeling.schedule import Schedule, size_of_epoch
@@ -148,6 +150,20 @@ def crop_size_px(recipe: Recipe, phase: Phase, *, epoch: int, packed_px: int) ->
         return packed_px
     index = epoch - phase.epochs[0] + 1
     return size_of_epoch(recipe.sizes_px, epoch=index, n_epochs=len(phase.epochs))
+
+
+def require_rows(recipe: Recipe, n_images: int, group: Group) -> None:
+    """Check that every process has a row of every part of a batch.
+
+    Raises:
+        ParamsError: it has not.
+    """
+    needed, found = group.size * recipe.accumulate, min(recipe.batch_size, n_images)
+    if group.size > 1 and found < needed:
+        raise ParamsError(
+            f"train.batch_size: found batches of {found} images, allowed: at least {needed}, "
+            f"one for each of {group.size} processes and train.accumulate {recipe.accumulate}"
+        )
 
 
 def out_of_patience(recipe: Recipe, phase: Phase, history: Sequence[EpochRecord]) -> bool:

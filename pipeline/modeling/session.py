@@ -26,13 +26,13 @@ class Session:
 
     Args:
         fitting: the training.
-        checkpoints: where its state is kept.
+        checkpoints: where its state is kept; None in processes of a group that do not write.
         every_s: seconds between two checkpoints, more if saving would take too large a share; 0
             saves after every step.
     """
 
     fitting: Fitting
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints | None
     every_s: float
     _saved_at: float = field(default_factory=time.monotonic)
     _noted_at: float = field(default_factory=time.monotonic)
@@ -41,15 +41,17 @@ class Session:
 
     def begin(self, *, resume: bool) -> None:
         """Take up the newest whole checkpoint if there is one, or remove them all."""
-        if not resume:
+        if not resume and self.checkpoints:
             self.checkpoints.clear()
-        state = self.checkpoints.load(device=self.fitting.compute.device)
+        fitting, device = self.fitting, self.fitting.compute.device
+        state = self.checkpoints.load(device=device) if self.checkpoints else None
+        state = fitting.group.shared(state, device=device)
         if state is None:
             return
-        self.fitting.load_state_dict(state)
+        fitting.load_state_dict(state)
         log.info(
             "continues in epoch %d after step %d of %d",
-            *(self.fitting.epoch, self.fitting.step, self.fitting.n_steps),
+            *(fitting.epoch, fitting.step, fitting.n_steps),
         )
 
     def run(self, progress: Progress) -> Iterator[EpochRecord]:
@@ -71,6 +73,8 @@ class Session:
 
     def save(self) -> None:
         """Save the state; a full disk is no reason to stop, the older checkpoints are kept."""
+        if self.checkpoints is None:
+            return
         fitting, start = self.fitting, time.monotonic()
         state = fitting.state_dict()
         try:
@@ -81,14 +85,14 @@ class Session:
         self._cost_s = self._saved_at - start
 
     def _tend(self, request: StopRequest) -> None:
-        """Save if it is time, and leave if somebody asks for it."""
-        if request.signum is not None:
+        """Save if it is time, and leave if somebody asks any process of the group for it."""
+        if signum := self.fitting.group.largest(request.signum or 0):
             self.save()
             log.info(
                 "stopped in epoch %d after step %d of %d, saved; the next run continues from there",
                 *(self.fitting.epoch, self.fitting.step, self.fitting.n_steps),
             )
-            raise SystemExit(request.status)
+            raise SystemExit(128 + signum)
         waited = time.monotonic() - self._saved_at
         if not self.every_s or waited >= max(self.every_s, self._cost_s / SAVE_SHARE):
             self.save()

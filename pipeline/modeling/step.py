@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from pipeline.modeling.device import Compute
+from pipeline.modeling.group import ALONE, Group
 
 
 def train_step(
@@ -23,8 +24,12 @@ def train_step(
     class_weights: Tensor | None = None,
     parts: int = 1,
     clip_norm: float | None = None,
+    group: Group = ALONE,
 ) -> Tensor:
     """Take one optimizer step and return the batch's mean loss in nats, still on the device.
+
+    In a group of processes each one brings rows of the batch, and all take the same step: that of
+    one process with the whole batch.
 
     Args:
         model: what is trained.
@@ -37,20 +42,27 @@ def train_step(
         parts: the batch goes through the network in so many parts whose gradients are summed, which
             takes less memory and gives the same step, save for batch norm, which sees a part only.
         clip_norm: the gradient's largest L2 norm over all parameters; None does not clip.
+        group: who takes the step.
     """
     inputs, targets = inputs.to(compute.device), targets.to(compute.device)
     total = torch.zeros((), device=compute.device)
     whole = _weight(targets, class_weights)
-    for x, y in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+    # Batch norm waits for all processes in each part, so they must have equally many.
+    cut = torch.chunk if group.size == 1 else torch.tensor_split
+    for x, y in zip(cut(inputs, parts), cut(targets, parts), strict=True):
         with compute.autocast():
             logits = model(x)
         loss = F.cross_entropy(
             logits.float(), y, weight=class_weights, label_smoothing=label_smoothing
         )
-        if parts > 1:
+        if group.size > 1:  # summed, for processes may bring parts of other weights
+            loss = loss * _weight(y, class_weights)
+        elif parts > 1:
             loss = loss * (_weight(y, class_weights) / whole)
         loss.backward()  # type: ignore[no-untyped-call]
         total = total + loss.detach()
+    if group.size > 1:
+        total = _average(model, total, whole, group)
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
@@ -74,6 +86,22 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
     """Tell whether no tensor holds NaN or infinity; one wait for the device."""
     finite = [torch.isfinite(t).all() for t in tensors if t.is_floating_point()]
     return bool(torch.stack(finite).all()) if finite else True
+
+
+def _average(model: nn.Module, total: Tensor, weight: Tensor | int, group: Group) -> Tensor:
+    """Make sums of gradients and losses means over the group; return that of the losses.
+
+    One message for all, after the backward pass.
+    """
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    sizes = [grad.numel() for grad in grads]
+    ends = [total.reshape(1), torch.as_tensor(weight, device=total.device).reshape(1).float()]
+    sums = torch.cat([*(grad.reshape(-1) for grad in grads), *ends])
+    group.add_up(sums)
+    means = sums[:-1] / sums[-1]
+    for grad, mean in zip(grads, torch.split(means[:-1], sizes), strict=True):
+        grad.copy_(mean.view_as(grad))
+    return means[-1]
 
 
 def _weight(targets: Tensor, class_weights: Tensor | None) -> Tensor | int:

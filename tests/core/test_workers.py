@@ -119,6 +119,44 @@ def test_a_process_that_somebody_kills_costs_nothing(tmp_path):
     assert list(supervised_map(work, range(9), workers=2, lost=naming)) == [n * n for n in range(9)]
 
 
+class SlowToStart:
+    """Work that a process is busy with receiving, before it can begin anything."""
+
+    def __init__(self, log: Path, *, times: int) -> None:
+        self.log, self.times = log, times
+
+    def __setstate__(self, state: tuple) -> None:
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        with self.log.open("a") as file:
+            file.write("started\n")
+        if len(self.log.read_text().split()) <= self.times:
+            time.sleep(60)
+
+    def __getstate__(self) -> tuple:
+        return None, self.__dict__
+
+    def __call__(self, number: int) -> int:
+        return number * number
+
+
+def test_a_process_that_is_slow_to_start_is_replaced_and_costs_no_item(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("pipeline.core.workers.STARTING_S", 3.0)
+    work = SlowToStart(tmp_path / "log", times=1)
+    found = list(supervised_map(work, range(9), workers=1, lost=naming, patience_s=0.1))
+    assert found == [n * n for n in range(9)]
+    assert "a worker process was not ready after 3 s" in caplog.text
+
+
+def test_processes_that_never_start_are_an_error_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.core.workers.STARTING_S", 0.5)
+    work = SlowToStart(tmp_path / "log", times=99)
+    with pytest.raises(DataError, match=r"do not start: one was not ready after 0\.5 s; run again"):
+        list(supervised_map(work, range(9), workers=1, lost=naming, patience_s=0.1))
+
+
 def test_a_lost_item_is_an_error_that_names_it_where_nobody_stands_in(tmp_path):
     work = partial(square_or_fail, bad={70: "segfault"}, log=tmp_path / "log")
     with pytest.raises(DataError, match=r"^70: .* crashed \(signal 11\), twice.*workers: 1"):
