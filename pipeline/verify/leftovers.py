@@ -110,7 +110,7 @@ def _claimed_by_the_dead(path: Path) -> bool:
         return False
     if len(fields) != 4 or fields[1] != socket.gethostname() or not fields[2].isdigit():
         return False
-    return not psutil.pid_exists(int(fields[2]))
+    return not bool(psutil.pid_exists(int(fields[2])))
 
 
 def _is_held(path: Path) -> bool:
