@@ -97,7 +97,7 @@ def _is_younger(pid: int, path: Path) -> bool:
     The dead need no cure: DVC forgets them by itself.
     """
     try:
-        return psutil.Process(pid).create_time() > path.stat().st_mtime
+        return float(psutil.Process(pid).create_time()) > path.stat().st_mtime
     except (psutil.Error, OSError):
         return False
 

@@ -143,11 +143,11 @@ class SlowToStart:
 def test_a_process_that_is_slow_to_start_is_replaced_and_costs_no_item(
     tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr("pipeline.core.workers.STARTING_S", 3.0)
+    monkeypatch.setattr("pipeline.core.workers.STARTING_S", 6.0)
     work = SlowToStart(tmp_path / "log", times=1)
     found = list(supervised_map(work, range(9), workers=1, lost=naming, patience_s=0.1))
     assert found == [n * n for n in range(9)]
-    assert "a worker process was not ready after 3 s" in caplog.text
+    assert "a worker process was not ready after 6 s" in caplog.text
 
 
 def test_processes_that_never_start_are_an_error_that_says_so(tmp_path, monkeypatch):

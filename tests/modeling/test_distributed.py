@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,9 +169,16 @@ def test_processes_started_from_outside_join_and_only_the_first_writes(launched,
     assert after == before
 
 
-def wait_for_checkpoint(project: Project, running: Running) -> None:
+def checkpoints(project: Project) -> set[Path]:
+    return set(project.root.glob(".ckpt/train/*/*.pt"))
+
+
+def wait_for_checkpoint(
+    project: Project, running: Running, *, old: Set[Path] = frozenset()
+) -> None:
+    """Wait for one that is not of `old`: the training is at work then."""
     end = time.monotonic() + PATIENCE_S
-    while not list(project.root.glob(".ckpt/train/*/*.pt")):
+    while checkpoints(project) <= old:
         assert running.child.poll() is None, running.errors.read_text()
         assert time.monotonic() < end, running.errors.read_text()
         time.sleep(0.02)
@@ -193,10 +201,10 @@ def test_a_killed_process_ends_all_with_one_line_and_the_next_run_goes_on_until_
     assert ended.status == 1
     assert running.wait_until_gone(10) == []
 
+    old = checkpoints(project)
     running = project.start("train")
-    while "continues in epoch" not in running.errors.read_text():
-        assert running.child.poll() is None, running.errors.read_text()
-        time.sleep(0.02)
+    wait_for_checkpoint(project, running, old=old)
+    assert "continues in epoch" in running.errors.read_text()
     start = time.monotonic()
     running.child.terminate()
     ended = running.end(PATIENCE_S)
