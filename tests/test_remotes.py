@@ -32,20 +32,6 @@ class Shared:
         return Clone(target, self.origin.environment)
 
 
-@pytest.fixture(scope="module")
-def twice_run(reproduced, tmp_path_factory) -> Clone:
-    """A repository with two runs, each committed; the reports differ."""
-    root = tmp_path_factory.mktemp("origin") / "project"
-    shutil.copytree(reproduced, root)
-    clone = Clone(root)
-    with_panels(clone, 5)
-    clone.run("dvc", "repro", "report")
-    clone.commit("more images in the report")
-    clone.run("git", "revert", "--no-edit", "HEAD")
-    clone.run("dvc", "checkout", "-q")
-    return clone
-
-
 def with_panels(clone: Clone, n: int) -> None:
     """Set a parameter that the report alone depends on."""
     params = clone.root / "params.yaml"
@@ -59,10 +45,10 @@ def s3(tmp_path_factory) -> Iterator[Bucket]:
 
 
 @pytest.fixture(scope="module", params=["folder", "S3"])
-def shared(request, twice_run, tmp_path_factory) -> Shared:
-    """The repository after everything was pushed."""
+def shared(request, reproduced, tmp_path_factory) -> Shared:
+    """A repository with two runs, whose reports differ, each committed and pushed."""
     folder = tmp_path_factory.mktemp("shared")
-    shutil.copytree(twice_run.root, folder / "origin")
+    shutil.copytree(reproduced, folder / "origin")
     origin = Clone(folder / "origin", CREDENTIALS)
     if request.param == "S3":
         made = request.getfixturevalue("s3")
@@ -71,7 +57,13 @@ def shared(request, twice_run, tmp_path_factory) -> Shared:
     else:
         origin.run("dvc", "remote", "add", "-d", "storage", str(folder / "storage"))
     origin.commit("where the data lie")
-    origin.run("dvc", "push", "--run-cache", "--all-commits")
+    with_panels(origin, 5)
+    origin.run("dvc", "repro", "report")
+    origin.commit("more images in the report")
+    origin.run("dvc", "push", "--run-cache")
+    origin.run("git", "revert", "--no-edit", "HEAD")
+    origin.run("dvc", "checkout", "-q")
+    origin.run("dvc", "push", "--run-cache")
     origin.run("git", "clone", "-q", "--bare", ".", str(folder / "bare"))
     shutil.rmtree(origin.root / ".dvc/cache")  # whatever comes now, comes from the remote
     if request.param == "S3":
@@ -82,7 +74,7 @@ def shared(request, twice_run, tmp_path_factory) -> Shared:
 @pytest.fixture(scope="module")
 def pulled(shared, tmp_path_factory) -> Clone:
     clone = shared.clone(tmp_path_factory.mktemp("pulled") / "clone")
-    clone.run("dvc", "pull", "--run-cache", "--all-commits")
+    clone.run("dvc", "pull", "--run-cache")
     return clone
 
 
@@ -95,7 +87,7 @@ def test_in_a_clone_after_pull_there_is_nothing_to_run(pulled):
 
 def test_a_colleague_s_other_run_comes_from_the_shared_run_cache(pulled):
     with_panels(pulled, 5)
-    output = pulled.run("dvc", "repro", "report")
+    output = pulled.run("dvc", "repro", "--pull", "report")
     assert "Stage 'report' is cached - skipping run" in output
     pulled.run("git", "checkout", "-q", ".")
     output = pulled.run("dvc", "repro", "report")
