@@ -66,7 +66,7 @@ def test_beyond_a_limit_no_file_stays_under_a_final_name(project):
     with pytest.raises(ExportError, match=r"exporter dynamo: .*max_prob_diff.*exporter legacy"):
         export_onnx.run(params, layout)
     left = {p.name for p in (project / "models").iterdir()}
-    assert left - {".gitignore"} == {"model.pt", "model.pt.sha256"}
+    assert left - {".gitignore", "MODEL_CARD.md"} == {"model.pt", "model.pt.sha256"}
 
 
 def test_int8_can_be_off_and_the_exporter_chosen(project):
