@@ -62,7 +62,11 @@ def test_a_command_that_another_test_runs_is_in_that_test(command):
     )
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "minutes" in c.mark.needs], ids=str)
+# Queues of many runs are the third kind: tests/test_experiments.py has smaller ones.
+LONG = [c for c in COMMANDS if "minutes" in c.mark.needs and c.document != "docs/experiments.md"]
+
+
+@pytest.mark.parametrize("command", LONG, ids=str)
 def test_what_takes_minutes_is_a_benchmark_or_a_campaign_and_has_these_options(command):
     if command.words[0] == "make":
         assert command.words[1:] == ["campaign"]
