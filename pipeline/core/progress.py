@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -30,7 +30,8 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._done, self._start = 0, time.monotonic()
         self._last_line = self._start
-        self._shown, self._bar = shown, cast(Any, None)
+        self._shown = shown
+        self._bar: Any = None
         if shown and sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, desc=title, unit=f" {unit}", unit_scale=unit == "B", leave=False
