@@ -62,8 +62,7 @@ def test_a_command_that_another_test_runs_is_in_that_test(command):
     )
 
 
-# Queues of many runs are the third kind: tests/test_experiments.py has smaller ones.
-LONG = [c for c in COMMANDS if "minutes" in c.mark.needs and c.document != "docs/experiments.md"]
+LONG = [c for c in COMMANDS if "minutes" in c.mark.needs]
 
 
 @pytest.mark.parametrize("command", LONG, ids=str)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 from clones import Clone, make_clone
+from example_files import add_environment
 from tiny import TINY
 
-from pipeline.core.process import JOBS, usable_cores
+from pipeline.core.process import usable_cores
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,7 @@ WORKFLOW = yaml.safe_load(Path("examples/github-actions/pull-request.yml").read_
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone = make_clone(tmp_path_factory.mktemp("experiments") / "clone", values=SMALL)
+    add_environment(clone.root)
     clone.run("dvc", "repro", "evaluate")
     clone.commit("first run")
     return clone
@@ -54,7 +56,7 @@ def queued(clone: Clone) -> set[str]:
         *("dvc", "exp", "run", "--queue", "evaluate", "-S", "train.lr=0.02,0.05"),
         *("-S", "train.seed=range(1,2)", "-S", "runtime.threads=null"),
     )
-    clone.run("dvc", "queue", "start", "-j", "2", **{JOBS: "2"})
+    clone.run("make", "queue", "JOBS=2")
     deadline = time.monotonic() + 600
     while (status := clone.run("dvc", "queue", "status")).count("Success") < 2:
         assert "Failed" not in status, status
@@ -92,6 +94,8 @@ def test_an_experiment_is_shown_and_compared_with_what_it_started_from(clone, tr
     diff = json.loads(clone.run("dvc", "exp", "diff", "HEAD", tried, "--json"))
     assert diff["params"]["params.yaml"]["train.seed"] == {"old": 0, "new": 7, "diff": 7}
     assert clone.run("git", "branch", "--show-current") == "main\n"
+    said = clone.run(sys.executable, "-m", "pipeline.evaluation.compare", "HEAD", tried)
+    assert tried in said, said
 
 
 def test_applied_it_is_in_the_workspace_and_nothing_is_left_to_run(clone, tried):
@@ -132,6 +136,7 @@ def test_two_workers_run_lists_and_ranges_each_with_half_of_the_cores(clone, que
         assert params_of(found[name])["train"]["seed"] == 1
         trained = found[name]["metrics"]["reports/train/metrics.json"]["data"]
         assert trained["threads"] == max(1, usable_cores() // 2)
+        assert "train: done in" in clone.run("dvc", "queue", "logs", name)
     assert clone.run("git", "status", "--porcelain") == ""
 
 
@@ -144,6 +149,12 @@ def test_the_picture_of_a_sweep_shows_what_ran_in_the_queue(clone, tried, queued
         assert " s  lr 0.0" in line
     assert (clone.root / "reports/sweep.png").read_bytes().startswith(b"\x89PNG")
     assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_a_sweep_queues_runs_waits_and_draws(clone):
+    text = clone.run("make", "sweep", "SWEEP=--lr 0.07 --sizes 32 --seeds 1 --epochs 1")
+    clone.end_workers()
+    assert "reports/sweep.png: 1 runs" in text
 
 
 def test_a_recipe_applied_is_what_dvc_would_run(clone):
