@@ -4,7 +4,6 @@
 data/corrections.csv; `--write data/corrections.csv` adds them to that file.
 """
 
-import argparse
 import csv
 import logging
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 from pipeline.analysis.confident import Doubts, doubt, self_confidence
 from pipeline.analysis.mending import as_marks, as_rows, merged, settled, unambiguous_names
 from pipeline.core.archive import read_members
+from pipeline.core.arguments import command_parser
 from pipeline.core.artifacts import SPLITS, Prediction, Predictions, read_predictions, write_csv
 from pipeline.core.layout import Layout
 from pipeline.core.process import guarded
@@ -95,9 +95,7 @@ def read_all_predictions(layout: Layout) -> dict[str, Predictions]:
 def main(arguments: Sequence[str] | None = None, *, layout: Layout | None = None) -> None:
     """Print or write the corrections that the suspects above the threshold call for."""
     layout = layout or Layout()
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.analysis.suspects", description=__doc__
-    )
+    parser = command_parser("pipeline.analysis.suspects", description=__doc__)
     parser.add_argument(
         "--write",
         type=Path,

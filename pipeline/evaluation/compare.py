@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.arguments import command_parser, whole_number
 from pipeline.core.atomic import write_text
 from pipeline.core.layout import Layout
 from pipeline.core.process import guarded
 from pipeline.evaluation.compare_page import render
 from pipeline.evaluation.comparison import RESAMPLES, Comparison, Difference, compare, p_text
 from pipeline.evaluation.revisions import WORKSPACE, predictions_at
-from pipeline.inference.arguments import OneLineParser, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +42,7 @@ examples:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = OneLineParser(
-        prog=f"python -m {NAME}",
-        description=__doc__,
-        epilog=DETAILS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(NAME, description=__doc__, details=DETAILS)
     add = parser.add_argument
     add("old", metavar="REV", help="commit, branch, tag or experiment of the old model")
     add("new", metavar="REV", nargs="?", default=WORKSPACE, help="the new one's (%(default)s)")

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.arguments import command_parser, whole_number
 from pipeline.core.atomic import write_bytes
 from pipeline.core.errors import ArtifactError
 from pipeline.core.process import JOBS, guarded
 from pipeline.experiments.picture import draw, label_of
 from pipeline.experiments.queue import drained, enqueue
 from pipeline.experiments.runs import Run, finished_runs, varied
-from pipeline.inference.arguments import OneLineParser, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,7 @@ Each run goes as far as evaluate; after dvc exp apply NAME, dvc repro makes the 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = OneLineParser(
-        prog=f"python -m {NAME}",
-        description=__doc__,
-        epilog=DETAILS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(NAME, description=__doc__, details=DETAILS)
     add = parser.add_argument
     add("--lr", default="0.03,0.1", help="peak learning rates (%(default)s)")
     add("--sizes", default="32,64", help="sides of the training crops, px (%(default)s)")

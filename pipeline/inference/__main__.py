@@ -12,12 +12,12 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from pipeline.core.arguments import command_parser, whole_number
 from pipeline.core.atomic import replacing, sha256_file
 from pipeline.core.errors import ArtifactError, DataError
 from pipeline.core.process import available_cores, guarded
 from pipeline.core.progress import Progress, with_progress
 from pipeline.inference import golden
-from pipeline.inference.arguments import OneLineParser, whole_number
 from pipeline.inference.batch import REASONS, Chunk, Result, chunks, classify
 from pipeline.inference.classifier import OnnxClassifier
 from pipeline.inference.inputs import Inputs
@@ -53,12 +53,7 @@ example: python -m pipeline.inference models/model.onnx holiday/ cats.zip --out 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = OneLineParser(
-        prog=f"python -m {NAME}",
-        description=__doc__,
-        epilog=DETAILS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(NAME, description=__doc__, details=DETAILS)
     add = parser.add_argument
     add("model", metavar="MODEL", type=Path, help="the .onnx file; MODEL.sha256 lies beside it")
     add("paths", metavar="PATH", nargs="+", help="image, folder, archive, pattern, or -")

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import command_parser
 from pipeline.core.atomic import replacing_folder, write_json
 from pipeline.core.errors import ArtifactError
-from pipeline.inference.arguments import OneLineParser
 from pipeline.inference.classifier import OnnxClassifier, Probs
 from pipeline.inference.providers import DEVICES
 
@@ -215,9 +215,7 @@ def require_verified(verification: Verification, *, where: str) -> None:
 
 def main() -> None:
     """Replay the golden files through the model that the command line names."""
-    parser = OneLineParser(
-        prog="python -m pipeline.inference", description="Replay the golden files of a model."
-    )
+    parser = command_parser("pipeline.inference", description="Replay the golden files of a model.")
     add = parser.add_argument
     add(FLAG, metavar="MODEL", type=Path, required=True, dest="model", help="the .onnx file")
     add(

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.arguments import command_parser, whole_number
 from pipeline.core.errors import InstallationError
 from pipeline.core.process import guarded
 from pipeline.imaging.preprocess import Pixels
-from pipeline.inference.arguments import OneLineParser, whole_number
 from pipeline.inference.classifier import CAM, LOGITS, OUTPUT, Floats, OnnxClassifier
 
 NAME = "pipeline.inference.replay"
@@ -77,7 +77,7 @@ def read_answers(path: Path, batch_sizes: tuple[int, ...]) -> dict[int, Answers]
 
 def main() -> None:
     """Ask the model that the command line names, on the CPU."""
-    parser = OneLineParser(prog=f"python -m {NAME}", description=(__doc__ or "").partition("\n")[0])
+    parser = command_parser(NAME, description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", metavar="MODEL", type=Path)
     parser.add_argument("pixels", metavar="PIXELS.npy", type=Path)
     parser.add_argument("out", metavar="OUT.npz", type=Path)

@@ -154,7 +154,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _connect(device: str) -> None:
-    """Meet the other processes, with a GPU of one's own where there are any."""
+    """Meet the other processes; which GPU is whose is decided by `choose_compute`."""
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         local_rank, n_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
@@ -163,7 +163,6 @@ def _connect(device: str) -> None:
                 f"process {local_rank} of this machine has no GPU, there are {n_gpus}; "
                 "start as many processes as GPUs, or set runtime.device: cpu"
             )
-        torch.cuda.set_device(local_rank)
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
     except (RuntimeError, ValueError) as error:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from pipeline.core.arguments import OneLineParser, command_parser
 from pipeline.core.atomic import write_text
 from pipeline.core.process import guarded
-from pipeline.inference.arguments import OneLineParser
 from pipeline.recipes.recipe import PARAMS, difference, names, read_recipe, with_recipe
 
 NAME = "pipeline.recipes"
@@ -20,12 +20,7 @@ examples:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = OneLineParser(
-        prog=f"python -m {NAME}",
-        description=__doc__,
-        epilog=DETAILS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(NAME, description=__doc__, details=DETAILS)
     parser.set_defaults(do=lambda _: list_all())
     actions = parser.add_subparsers(metavar="ACTION", parser_class=OneLineParser)
     actions.add_parser("list", help="what there is (also without an action)")

@@ -6,8 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from pipeline.core.arguments import command_parser, port_number, whole_number
 from pipeline.core.process import available_cores, guarded
-from pipeline.inference.arguments import OneLineParser, port_number, whole_number
 from pipeline.inference.providers import CPU, DEVICES
 from pipeline.serving.exchange import access_log
 from pipeline.serving.keys import read_keys
@@ -36,12 +36,7 @@ stderr where the model cannot be loaded or the port is taken.
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
     limits = Limits()
-    parser = OneLineParser(
-        prog=f"python -m {NAME}",
-        description=__doc__,
-        epilog=DETAILS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(NAME, description=__doc__, details=DETAILS)
     add = parser.add_argument
     model = Path("models/model.onnx")
     add(

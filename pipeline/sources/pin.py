@@ -3,11 +3,11 @@
 DVC cannot watch a path that is only a parameter; it does watch the parameter beside it.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.arguments import command_parser
 from pipeline.core.atomic import write_text
 from pipeline.core.errors import DataError, ParamsError
 from pipeline.core.params import DataParams, Params, load_params, parse_params
@@ -24,8 +24,8 @@ PARAMS = Path("params.yaml")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.sources.pin",
+    parser = command_parser(
+        "pipeline.sources.pin",
         description="Write sources and the checksums of what they hold now into params.yaml, so "
         "that `dvc repro` notices a change.",
     )

@@ -1,11 +1,11 @@
 """Check every artifact, DVC's cache and what killed processes leave; say how to mend it."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.arguments import command_parser
 from pipeline.core.errors import ArtifactError
 from pipeline.core.process import guarded
 from pipeline.verify.verify import Verdict, verify
@@ -13,8 +13,8 @@ from pipeline.verify.verify import Verdict, verify
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 if all is well, 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.verify",
+    parser = command_parser(
+        "pipeline.verify",
         description="Check every artifact against dvc.lock and the sha256 beside it, every object "
         "in DVC's cache, and look for what killed processes leave. Changes nothing; says for each "
         "finding which command mends it.",

@@ -14,18 +14,16 @@ from pathlib import Path
 
 import pytest
 from faults.projects import Project, Running
-from jpegs import archive_of, jpeg, sample
+from jpegs import pack_two_classes
 
-from pipeline.core.artifacts import EpochRecord, Suggestion, read_records, write_suggestion
+from pipeline.core.artifacts import EpochRecord, read_records
 from pipeline.core.errors import ParamsError
 from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
-from pipeline.imaging.spec import PreprocessSpec
 from pipeline.modeling.checkpoint import load_checkpoint
 from pipeline.modeling.group import ALONE, Group
 from pipeline.modeling.launch import is_member, processes_to_start
 from pipeline.modeling.recipe import require_rows
-from pipeline.packing.packed import write_packed
 from stages.train import run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,17 +101,7 @@ def lay_out(root: Path) -> Project:
     for name in ("pipeline", "stages"):
         shutil.copytree(REPOSITORY / name, root / name)
     shutil.copy(REPOSITORY / "params.yaml", root)
-    layout, names = Layout(root), [f"{label}/{k:02d}.jpg" for label in "ab" for k in range(24)]
-    contents = {name: jpeg(k) for k, name in enumerate(names)}
-    splits = ("train", "train", "train", "valid")
-    write_packed(
-        layout.packed,
-        archive_path=archive_of(root / "data/raw.zip", contents),
-        samples=[sample(path, contents[path], splits[k % 4]) for k, path in enumerate(names)],
-        spec=PreprocessSpec(size_px=24),
-        workers=1,
-    )
-    write_suggestion(layout.suggestion, Suggestion(lr=0.02, status="ok"))
+    pack_two_classes(root, per_class=24)
     project = Project(root, {"DVC_ROOT": ""})
     project.configure(VALUES)
     return project

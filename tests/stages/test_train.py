@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from jpegs import archive_of, jpeg, sample
+from jpegs import pack_two_classes
 
 from pipeline.core.artifacts import EpochRecord, Suggestion, read_records, write_suggestion
 from pipeline.core.errors import TrainingError
-from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
-from pipeline.imaging.spec import PreprocessSpec
 from pipeline.modeling.checkpoint import load_checkpoint
 from pipeline.modeling.fingerprint import CODE
-from pipeline.packing.packed import write_packed
 from stages.train import run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,30 +29,12 @@ def params():
     )
 
 
-def lay_out(root: Path, mode: str = "array") -> Layout:
-    """Pack drawn images of two classes and write a suggestion."""
-    layout = Layout(root)
-    names = [f"{label}/{k:02d}.jpg" for label in ("cat", "dog") for k in range(20)]
-    contents = {name: jpeg(k) for k, name in enumerate(names)}
-    splits = ("train", "train", "train", "valid")
-    write_packed(
-        layout.packed,
-        archive_path=archive_of(root / "data/raw.zip", contents),
-        samples=[sample(path, contents[path], splits[k % 4]) for k, path in enumerate(names)],
-        spec=PreprocessSpec(size_px=24),
-        mode=mode,
-        workers=1,
-    )
-    write_suggestion(layout.suggestion, Suggestion(lr=0.02, status="ok"))
-    return layout
-
-
 def changed(params, **train):
     return replace(params, train=replace(params.train, **train))
 
 
 def test_model_history_and_metrics_are_left_and_nothing_else(params, tmp_path):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     run(params, layout)
     history = read_records(layout.history, EpochRecord, stage="train")
     metrics = json.loads(layout.train_metrics.read_text())
@@ -69,7 +48,7 @@ def test_model_history_and_metrics_are_left_and_nothing_else(params, tmp_path):
 
 @pytest.mark.parametrize("lr", [1000.0, 30.0])
 def test_a_training_that_explodes_leaves_a_good_model_alone(params, tmp_path, lr):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     run(params, layout)
     good = layout.model.read_bytes()
     with pytest.raises(
@@ -82,7 +61,7 @@ def test_a_training_that_explodes_leaves_a_good_model_alone(params, tmp_path, lr
 
 
 def test_history_and_metrics_are_written_at_each_epoch(params, tmp_path, monkeypatch):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     seen = []
     monkeypatch.setattr(
         "stages.train.in_words",
@@ -100,7 +79,7 @@ def test_history_and_metrics_are_written_at_each_epoch(params, tmp_path, monkeyp
 def test_the_head_is_trained_on_features_that_are_kept_for_the_next_training(
     params, tmp_path, caplog
 ):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     caplog.set_level("INFO")
     fine = changed(params, freeze_epochs=2, epochs=1, precompute=True, lr_factors=(0.1, 1.0))
     run(fine, layout)
@@ -125,7 +104,7 @@ def test_two_runs_and_0_1_or_4_decoding_processes_give_the_same_bytes(params, tm
         ("c", "stream", 1),
         ("d", "stream", 4),
     ):
-        layout = lay_out(tmp_path / name, mode)
+        layout = pack_two_classes(tmp_path / name, per_class=20, mode=mode)
         run(replace(params, runtime=replace(params.runtime, workers=workers)), layout)
         found.append(results(layout))
     assert found[1:] == found[:-1]
@@ -147,7 +126,7 @@ def _threads():
 def test_without_an_answer_of_the_range_test_it_trains_at_the_default_and_says_so(
     params, tmp_path, caplog, status
 ):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     write_suggestion(layout.suggestion, Suggestion(lr=0.05, status=status))
     caplog.set_level("INFO")
     run(changed(params, epochs=1, lr=None), layout)
@@ -157,7 +136,7 @@ def test_without_an_answer_of_the_range_test_it_trains_at_the_default_and_says_s
 
 
 def test_without_an_answer_it_stops_if_that_is_asked_for(params, tmp_path):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     write_suggestion(layout.suggestion, Suggestion(lr=0.05, status="flat"))
     strict = changed(params, epochs=1, lr=None, no_suggestion="stop")
     with pytest.raises(TrainingError, match=r"curve is flat and train\.no_suggestion is stop; see"):
@@ -168,7 +147,7 @@ def test_without_an_answer_it_stops_if_that_is_asked_for(params, tmp_path):
 
 
 def test_the_head_alone_has_a_rate_of_its_own(params, tmp_path):
-    layout = lay_out(tmp_path)
+    layout = pack_two_classes(tmp_path, per_class=20)
     write_suggestion(
         layout.suggestion, Suggestion(lr=0.002, status="ok", head_lr=0.2, head_status="ok")
     )

@@ -14,6 +14,16 @@ class OneLineParser(argparse.ArgumentParser):
         sys.exit(1)
 
 
+def command_parser(name: str, *, description: str | None, details: str = "") -> OneLineParser:
+    """Return the parser of `python -m name`; with details, line breaks of both texts stay."""
+    return OneLineParser(
+        prog=f"python -m {name}",
+        description=description,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter if details else argparse.HelpFormatter,
+    )
+
+
 def whole_number(text: str) -> int:
     """Parse an int of at least 1, for argparse."""
     number = int(text)
