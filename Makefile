@@ -30,11 +30,11 @@ check: setup ## Format, lint, types and the fast tests.
 	@mypy pipeline stages
 	@pytest -m "not slow and not campaign"
 
-test: setup ## Every test.
+test: setup ## Every test, two processes at a time.
 	@ruff format --check .
 	@ruff check .
 	@mypy pipeline stages
-	@pytest
+	@LESSON1_JOBS=2 pytest -n 2 --dist loadfile
 
 campaign: setup ## Kill stages at 100 random moments and before every change; many minutes.
 	@pytest -m campaign

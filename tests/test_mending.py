@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 N_IMAGES, N_SWAPPED = 1200, 60
 VALUES = {
     "data.source": "pets",
-    "pack.size_px": "56",
+    "pack.size_px": "40",
     "lr_find.sweeps": "1",
     "train.lr": "0.06",
     "train.epochs": "8",
     "train.batch_size": "32",
-    "train.sizes_px": "[48]",
+    "train.sizes_px": "[32]",
     "split.test_fraction": "0.3",
 }
 

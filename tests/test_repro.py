@@ -47,9 +47,9 @@ def test_a_change_re_runs_what_depends_on_it_and_nothing_else(clone):
 
 
 def test_a_rate_tried_before_is_answered_by_the_run_cache(clone):
-    clone.run("dvc", "exp", "run", "-S", "train.lr=0.01")
-    clone.run("dvc", "exp", "run", "-S", "train.lr=0.02")
-    output = clone.run("dvc", "exp", "run", "-S", "train.lr=0.01")
+    clone.run("dvc", "exp", "run", "train", "-S", "train.lr=0.01")
+    clone.run("dvc", "exp", "run", "train", "-S", "train.lr=0.02")
+    output = clone.run("dvc", "exp", "run", "train", "-S", "train.lr=0.01")
     assert "Stage 'train' is cached - skipping run" in output
     assert "Running stage 'train'" not in output
     assert "Running stage 'lr_find'" not in output
@@ -64,7 +64,7 @@ def test_queued_experiments_run_their_own_code_and_parameters(clone):
     for mark, epochs in (("red", 1), ("blue", 3)):
         metrics.write_text(original.replace('"epochs": len', f'"code": "{mark}", "epochs": len'))
         clone.run(
-            *("dvc", "exp", "run", "--queue", "-n", mark, "-S", f"train.epochs={epochs}"),
+            *("dvc", "exp", "run", "--queue", "train", "-n", mark, "-S", f"train.epochs={epochs}"),
             *("-S", "runtime.threads=1"),
         )
     metrics.write_text(original)
@@ -92,7 +92,7 @@ def test_show_diff_and_plots_say_something_useful(clone):
     shown = clone.run("dvc", "exp", "show", "--csv")
     assert "accuracy" in shown
     assert "train.lr" in shown
-    clone.run("dvc", "exp", "run", "-S", "train.lr=0.005")
+    clone.run("dvc", "exp", "run", "evaluate", "-S", "train.lr=0.005")
     diff = json.loads(clone.run("dvc", "metrics", "diff", "--json"))
     assert "valid_loss" in diff["reports/train/metrics.json"]
     params = json.loads(clone.run("dvc", "params", "diff", "--json"))

@@ -19,6 +19,7 @@ TINY = {
     "train.sizes_px": "[32, 48]",
     "evaluate.reject_coverage": "0.5",
     "export_onnx.parity_images": "20",
+    "export_onnx.int8_max_accuracy_drop": "0.5",
     "report.images_per_panel": "4",
     "card.probe_images": "20",
 }

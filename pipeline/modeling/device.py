@@ -45,7 +45,9 @@ def choose_compute(*, device: str, threads: int | None, precision: str) -> Compu
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     set_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same as use_deterministic_algorithms(True, warn_only=True), which for the sake of
+    # torch.compile, not used here, imports its compiler: three seconds of every stage.
+    torch.set_deterministic_debug_mode("warn")
     # Nothing here reads memory that it did not write; filling it took 14 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -1,6 +1,7 @@
 """A server of a model small enough to be worked by hand, and images it is sure about."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from colour import colour_model, png
 
 from pipeline.core.atomic import write_sha256
+from pipeline.core.process import JOBS
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +88,11 @@ class Server:
 def started(command: list[str]) -> Iterator[Server]:
     """Start a server, wait until it says that it is ready, and kill it in the end."""
     process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *command],
+        env={key: value for key, value in os.environ.items() if key != JOBS},  # it is alone
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     assert process.stdout is not None
