@@ -21,6 +21,7 @@ $(VENV)/.done: requirements.txt scripts/setup.sh
 setup: $(VENV)/.done ## Create .venv with the locked dependencies.
 
 repro: setup ## Run the pipeline; say where the results lie.
+	@python -m pipeline.verify --mend
 	@dvc repro
 	@python -m stages.headline
 

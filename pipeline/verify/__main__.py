@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.core.arguments import command_parser
 from pipeline.core.errors import ArtifactError
 from pipeline.core.process import guarded
+from pipeline.verify.mend import mend
 from pipeline.verify.verify import Verdict, verify
 
 
@@ -17,15 +18,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pipeline.verify",
         description="Check every artifact against dvc.lock and the sha256 beside it, every object "
         "in DVC's cache, and look for what killed processes leave. Changes nothing; says for each "
-        "finding which command mends it.",
+        "finding which command mends it. With --mend, only puts back what a kill tore and DVC "
+        "cannot run with; make repro does it first.",
     )
     parser.add_argument(
         "--no-cache",
         action="store_true",
         help="leave out DVC's cache, which may hold more than the disk reads in a minute",
     )
+    parser.add_argument(
+        "--mend", action="store_true", help="restore a torn dvc.lock, remove locks of the dead"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.mend:
+        return guarded(_mend, name="verify")
     return guarded(lambda: _verify(with_cache=not chosen.no_cache), name="verify")
+
+
+def _mend() -> None:
+    for line in mend(Path()):
+        print(f"verify: {line}")
 
 
 def _verify(*, with_cache: bool) -> None:

@@ -82,12 +82,28 @@ def parse_lock(text: str) -> dict[str, dict[str, str]]:
 
 
 def _hashes(name: str, stage: Any) -> Iterator[tuple[str, str]]:
-    outs = stage.get("outs", []) if isinstance(stage, dict) else None
-    for out in outs if isinstance(outs, list) else [None]:
-        path, md5 = (out.get("path"), out.get("md5")) if isinstance(out, dict) else (None, None)
-        if not isinstance(path, str) or not MD5.fullmatch(str(md5)):
-            raise ValueError(f"torn, an out of stage {name} is incomplete")
-        yield path, str(md5)
+    """Yield the outs' paths and hashes; all else must be there too, or DVC would not run."""
+    if not isinstance(stage, dict) or not isinstance(stage.get("cmd"), (str, list)):
+        raise ValueError(f"torn, stage {name} has no command")
+    params = stage.get("params", {})
+    if not isinstance(params, dict) or not all(isinstance(v, dict) for v in params.values()):
+        raise ValueError(f"torn, a parameter of stage {name} is incomplete")
+    for kind, word in (("deps", "a dependency"), ("outs", "an out")):
+        entries = stage.get(kind, [])
+        for entry in entries if isinstance(entries, list) else [None]:
+            path, md5, *counts = _entry(entry)
+            whole = isinstance(path, str) and MD5.fullmatch(str(md5))
+            if not whole or not all(isinstance(count, int) for count in counts):
+                raise ValueError(f"torn, {word} of stage {name} is incomplete")
+            if kind == "outs":
+                yield path, str(md5)
+
+
+def _entry(entry: Any) -> tuple[Any, ...]:
+    """Return path, md5 and the numbers of bytes and files, which not every entry has."""
+    if not isinstance(entry, dict):
+        return None, None
+    return entry.get("path"), entry.get("md5"), entry.get("size", 0), entry.get("nfiles", 0)
 
 
 def _declared(root: Path) -> dict[str, dict[str, bool]]:

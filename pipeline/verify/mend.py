@@ -1,0 +1,50 @@
+"""Put back what a kill tore and DVC cannot run with: its lock file, and locks of the dead.
+
+DVC rewrites dvc.lock and .dvc/tmp/rwlock in place, so a kill in that moment leaves half a file, or
+an empty one, and every later command of DVC fails.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.core.atomic import write_bytes
+from pipeline.verify.git import at_head
+from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work
+from pipeline.verify.lockfile import CONFLICT, LOCK, parse_lock
+
+
+def mend(root: Path) -> Iterator[str]:
+    """Mend it, and yield a line for each thing mended; while DVC is at work, nothing is torn.
+
+    Outs and DVC's cache are left alone, and so is a dvc.lock with the conflict markers of a merge.
+    """
+    if processes_at_work(root):
+        return
+    if what := _torn(root / LOCK):
+        before = at_head(root, LOCK)
+        if before is not None and not _fault(before):
+            write_bytes(root / LOCK, before)
+            yield f"{LOCK} was {what}: the committed one is back; what ran since is in DVC's cache"
+        else:
+            (root / LOCK).unlink()
+            yield f"{LOCK} was {what}, and Git has none: removed; what ran is in DVC's cache"
+    for finding in locks_of_the_dead(root):
+        (root / finding.where).unlink(missing_ok=True)
+        yield f"{finding.where} was {finding.what}: removed"
+
+
+def _torn(path: Path) -> str:
+    """Say what is wrong with a lock file; nothing if it is sound, missing, or in a merge."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    return "" if CONFLICT.search(content.decode(errors="replace")) else _fault(content)
+
+
+def _fault(content: bytes) -> str:
+    try:
+        parse_lock(content.decode())
+    except ValueError as error:
+        return str(error).partition(" (")[0]
+    return ""
