@@ -18,8 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pipeline.verify",
         description="Check every artifact against dvc.lock and the sha256 beside it, every object "
         "in DVC's cache, and look for what killed processes leave. Changes nothing; says for each "
-        "finding which command mends it. With --mend, only puts back what a kill tore and DVC "
-        "cannot run with; make repro does it first.",
+        "finding which command mends it. With --mend, only puts back what a kill tore and "
+        "removes what it left; make repro does it first.",
     )
     parser.add_argument(
         "--no-cache",
@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="leave out DVC's cache, which may hold more than the disk reads in a minute",
     )
     parser.add_argument(
-        "--mend", action="store_true", help="restore a torn dvc.lock, remove locks of the dead"
+        "--mend",
+        action="store_true",
+        help="restore a torn dvc.lock, remove locks and files of the dead",
     )
     chosen = parser.parse_args(arguments)
     if chosen.mend:

@@ -1,15 +1,19 @@
-"""Put back what a kill tore and DVC cannot run with: its lock file, and locks of the dead.
+"""Put back what a kill tore and DVC cannot run with, and remove what killed processes left.
 
 DVC rewrites dvc.lock and .dvc/tmp/rwlock in place, so a kill in that moment leaves half a file, or
-an empty one, and every later command of DVC fails.
+an empty one, and every later command of DVC fails. A stage clears away what the one before it left
+in the middle of a write, but if that had its outs in place, DVC does not run the stage again.
 """
 
+import shutil
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from pipeline.core.atomic import write_bytes
+from pipeline.verify.cache import find_cache
 from pipeline.verify.git import at_head
-from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work
+from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
 from pipeline.verify.lockfile import CONFLICT, LOCK, parse_lock
 
 
@@ -28,9 +32,21 @@ def mend(root: Path) -> Iterator[str]:
         else:
             (root / LOCK).unlink()
             yield f"{LOCK} was {what}, and Git has none: removed; what ran is in DVC's cache"
-    for finding in locks_of_the_dead(root):
-        (root / finding.where).unlink(missing_ok=True)
-        yield f"{finding.where} was {finding.what}: removed"
+    for finding in chain(locks_of_the_dead(root), temporary_files(root)):
+        _remove(root / finding.where)
+        yield f"{finding.where}: {finding.what}; removed"
+    cache = find_cache(root)
+    if cache.folder == root / ".dvc/cache":  # into a shared one another clone may be copying
+        for path in cache.leftovers():
+            _remove(path)
+            yield f"{path}: left by a DVC that was killed; removed"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _torn(path: Path) -> str:

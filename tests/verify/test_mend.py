@@ -1,5 +1,6 @@
 """What a kill of DVC tears, and `--mend` puts back; DVC's own reader is the judge."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -99,10 +100,31 @@ def test_an_empty_rwlock_is_removed_and_the_command_says_so(repository):
         text=True,
         check=True,
     )
-    assert done.stdout.startswith(
-        "verify: .dvc/tmp/rwlock was empty, and DVC will not run: removed"
-    )
+    assert done.stdout.startswith("verify: .dvc/tmp/rwlock: empty, and DVC will not run; removed")
     assert not RWLOCK.exists()
+
+
+@pytest.mark.slow
+def test_what_killed_writes_left_is_removed_but_not_what_is_being_written(repository):
+    left = [
+        Path("models/.tmp-a"),
+        Path("models/.tmp-b/deep"),
+        Path(".dvc/cache/files/md5/ab/x.tmp"),
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    held = Path("models/.tmp-held")
+    with held.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = [*mend(Path())]
+    assert sorted(line.partition(":")[0] for line in lines) == [
+        *(".dvc/cache/files/md5/ab/x.tmp", "models/.tmp-a", "models/.tmp-b")
+    ]
+    assert not any(path.exists() for path in (*left, Path("models/.tmp-b")))
+    assert held.exists()
+    held.unlink()
+    assert verify(Path(), with_cache=True).findings == ()
 
 
 @pytest.mark.slow
