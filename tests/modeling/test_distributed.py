@@ -131,7 +131,7 @@ def test_the_stage_starts_two_processes_that_leave_what_one_would(launched, tmp_
     for a, b in zip(*found, strict=True):
         assert (b.train_loss, b.valid_loss) == pytest.approx((a.train_loss, a.valid_loss), abs=1e-5)
         assert (b.epoch, b.kept, b.valid_accuracy) == (a.epoch, a.kept, a.valid_accuracy)
-    assert load_checkpoint(Layout(launched.root).model)[1].classes == ("a", "b")
+    assert load_checkpoint(Layout(launched.root).model)[1].classes == ("cat", "dog")
     assert not (launched.root / ".ckpt").exists()
 
 
