@@ -31,11 +31,12 @@ check: setup ## Format, lint, types and the fast tests.
 	@mypy pipeline stages
 	@pytest -m "not slow and not campaign"
 
-test: setup ## Every test, two processes at a time.
+test: setup ## Every test, most of them two files at a time.
 	@ruff format --check .
 	@ruff check .
 	@mypy pipeline stages
-	@LESSON1_JOBS=2 pytest -n 2 --dist loadfile
+	@LESSON1_JOBS=2 pytest -n 2 --dist loadfile --ignore tests/serving
+	@pytest tests/serving # by itself: it measures how soon a server answers
 
 campaign: setup ## Kill stages at 100 random moments and before every change; many minutes.
 	@pytest -m campaign
