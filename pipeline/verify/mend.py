@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.core.atomic import write_bytes
-from pipeline.verify.cache import find_cache
+from pipeline.verify.cache import find_cache, killed_copies
 from pipeline.verify.git import at_head
 from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
 from pipeline.verify.lockfile import CONFLICT, LOCK, parse_lock
@@ -32,14 +32,11 @@ def mend(root: Path) -> Iterator[str]:
         else:
             (root / LOCK).unlink()
             yield f"{LOCK} was {what}, and Git has none: removed; what ran is in DVC's cache"
-    for finding in chain(locks_of_the_dead(root), temporary_files(root)):
+    cache = find_cache(root)
+    own = cache if cache.folder == root / ".dvc/cache" else None  # not a shared one
+    for finding in chain(locks_of_the_dead(root), temporary_files(root), killed_copies(own)):
         _remove(root / finding.where)
         yield f"{finding.where}: {finding.what}; removed"
-    cache = find_cache(root)
-    if cache.folder == root / ".dvc/cache":  # into a shared one another clone may be copying
-        for path in cache.leftovers():
-            _remove(path)
-            yield f"{path}: left by a DVC that was killed; removed"
 
 
 def _remove(path: Path) -> None:

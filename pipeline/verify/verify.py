@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ArtifactError
-from pipeline.verify.cache import Cache, damaged_objects, find_cache
+from pipeline.verify.cache import Cache, damaged_objects, find_cache, killed_copies
 from pipeline.verify.digests import Digests
-from pipeline.verify.finding import Finding, quoted
+from pipeline.verify.finding import Finding
 from pipeline.verify.git import left_by_experiments
 from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
 from pipeline.verify.lockfile import Out, read_outs
@@ -58,7 +58,7 @@ def verify(root: Path, *, with_cache: bool) -> Verdict:
     unexplained = [p for p in sidecars if not named & {p, p.with_suffix(""), *p.parents}]
     stages = {out.path: out.stage for out in outs}
     found += disagreements(root, unexplained, stage_of=stages)
-    found += [*locks_of_the_dead(root), *temporary_files(root), *_leftovers(cache)]
+    found += [*locks_of_the_dead(root), *temporary_files(root), *killed_copies(cache)]
     found += left_by_experiments(root)
     return Verdict(
         findings=tuple(found),
@@ -80,14 +80,3 @@ def _objects(cache: Cache | None, outs: list[Out]) -> list[Path]:
 def _sidecars(root: Path, files: list[Path]) -> list[Path]:
     below = (root / MODELS).rglob("*.sha256")
     return sidecars_among(dict.fromkeys([*files, *below]))
-
-
-def _leftovers(cache: Cache | None) -> list[Finding]:
-    return [
-        Finding(
-            where=str(path),
-            what="left by a DVC that was killed",
-            cure=f"rm -f {quoted([path])}",
-        )
-        for path in (cache.leftovers() if cache else [])
-    ]
