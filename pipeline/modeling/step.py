@@ -50,7 +50,7 @@ def train_step(
     # Batch norm waits for all processes in each part, so they must have equally many.
     cut = torch.chunk if group.size == 1 else torch.tensor_split
     for x, y in zip(cut(inputs, parts), cut(targets, parts), strict=True):
-        with compute.autocast():
+        with compute.autocast(), compute.gradients():
             logits = model(x)
         loss = F.cross_entropy(
             logits.float(), y, weight=class_weights, label_smoothing=label_smoothing

@@ -1,0 +1,103 @@
+"""How far apart the suggestions of lr_find lie from seed to seed, and what each costs.
+
+    python -m benchmarks.lr_spread --source PATH_OF_AN_ARCHIVE --arch resnet18 --optimizer adamw
+
+Every suggestion is one of the stage lr_find, on the same images with seeds of its own: as many
+sweeps as params.yaml says, none of them shared. Prints each, and for every rule largest over
+smallest; `trained` is what train would take, which is the optimizer's default where lr_find has no
+answer. The clock counts seconds of CPU.
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.projects import empty_project
+from pipeline.core.artifacts import read_json, read_suggestion
+from pipeline.core.params import Params, load_params
+from stages import download, lr_find, pack, split
+
+
+def main() -> None:
+    """Measure and print, a line per suggestion."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    params = _params(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # the stages' records of what they saw belong here
+        layout = empty_project(Path(folder))
+        for stage in (download, split, pack):
+            stage.run(params, layout)
+        found: dict[str, list[float | None]] = {}
+        seconds, answered = [], 0
+        for number in range(arguments.suggestions):
+            seed = arguments.first_seed + number * params.lr_find.sweeps
+            start = time.process_time()
+            lr_find.run(replace(params, lr_find=replace(params.lr_find, seed=seed)), layout)
+            seconds.append(time.process_time() - start)
+            rules = read_json(layout.lr_rules, stage="lr_find")["whole"]
+            suggestion = read_suggestion(layout.suggestion)
+            answered += suggestion.status == "ok"
+            for rule, lr in {"trained": suggestion.lr, **rules["rules"]}.items():
+                found.setdefault(rule, []).append(lr)
+            print(
+                f"seed {seed:3d}  {suggestion.status:8s} trained {suggestion.lr:<8g} "
+                f"edges {rules['edges']}  {rules['rules']}  {seconds[-1]:.1f} CPU s",
+                flush=True,
+            )
+    name = f"{arguments.arch}, {params.train.optimizer}, {arguments.size_px} px"
+    print(f"{name}: ok {answered} of {arguments.suggestions}, ", end="")
+    print(f"median {statistics.median(seconds):.1f} CPU s a suggestion")
+    for rule, rates in found.items():
+        print(f"  {rule:9s} {_described(rates)}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--source", default="synthetic", help="an archive or folder")
+    parser.add_argument("--arch", default="compact")
+    parser.add_argument("--optimizer", default="muon", choices=("muon", "sgd", "adamw"))
+    parser.add_argument("--size-px", type=int, default=48)
+    parser.add_argument("--suggestions", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--lr-find", default="", help="changes of params: NAME=VALUE;NAME=VALUE")
+    return parser.parse_args()
+
+
+def _params(arguments: argparse.Namespace) -> Params:
+    params = load_params()
+    source = arguments.source
+    if source != "synthetic":
+        source = str(Path(source).resolve())
+    changes = dict(change.split("=") for change in arguments.lr_find.split(";") if change)
+    numbers = {name: float(v) if "." in v else int(v) for name, v in changes.items()}
+    return replace(
+        params,
+        data=replace(params.data, source=source, sha256=None),
+        pack=replace(params.pack, size_px=round(1.25 * arguments.size_px)),
+        model=replace(params.model, arch=arguments.arch),
+        train=replace(params.train, optimizer=arguments.optimizer, sizes_px=(arguments.size_px,)),
+        lr_find=replace(params.lr_find, **numbers),
+        runtime=replace(params.runtime, threads=arguments.threads),
+    )
+
+
+def _described(rates: list[float | None]) -> str:
+    known = [rate for rate in rates if rate is not None]
+    if not known:
+        return "no answer"
+    return (
+        f"{len(known)} answers, median {statistics.median(known):.2g} ({min(known):.2g} to "
+        f"{max(known):.2g}), largest over smallest {max(known) / min(known):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
