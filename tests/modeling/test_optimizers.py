@@ -32,6 +32,20 @@ def test_muons_step_on_a_kernel_is_nearly_orthogonal_and_as_long_as_the_rate(bf1
     assert values.max() < 1.3
 
 
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_wide_kernel_is_orthogonalised_in_blocks_of_rows(bf16):
+    module = conv(c_in=64, c_out=300)  # blocks of 256 and 44 rows
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0, bf16=bf16)
+    step = step_of(module, optimizer).permute(0, 2, 3, 1).flatten(1)
+    for block in (step[:256], step[256:]):
+        values = torch.linalg.svdvals(block) / 0.1
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+    # As one matrix it is longer than any orthogonal one: 300 rows whose blocks know nothing of
+    # each other overlap.
+    assert torch.linalg.svdvals(step).max() / 0.1 > 1.3
+
+
 def test_the_rate_follows_set_lr():
     module = conv()
     optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0, bf16=False)
