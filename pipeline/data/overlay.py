@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.data.correlation import correlation
+
 BASE_PX, VIEW_PX = 96, 48
 MAX_MARGIN = 0.12
 """What may have been cut off each side, as a share of it."""
@@ -21,7 +23,6 @@ MAX_DIFFERENCE = 8.0
 MAX_COLOUR_DIFFERENCE = 10.0
 MIN_CORRELATION = 0.96
 """Copies have 0.977 and more, other pictures up to 0.946."""
-NOISE_LEVELS = 2.0
 
 View = NDArray[np.float32]
 Margins = tuple[float, float, float, float]
@@ -75,12 +76,9 @@ class _Pair:
         return float(np.abs(first - second).mean())
 
     def correlation(self, margins: _Both) -> float:
-        """Return Pearson's correlation, that of two empty pictures being 1."""
-        a, b = self._view(0, margins.first), self._view(1, margins.second)
-        a, b = a - a.mean(), b - b.mean()
-        noise = NOISE_LEVELS**2
-        spread = ((a * a).mean() + noise) * ((b * b).mean() + noise)
-        return float(((a * b).mean() + noise) / np.sqrt(spread))
+        """Return the correlation of the brightness."""
+        views = self._view(0, margins.first), self._view(1, margins.second)
+        return float(correlation(*(view.reshape(1, -1) for view in views))[0])
 
     def _view(self, which: int, margins: Margins) -> View:
         seen = self._views[which]

@@ -7,10 +7,10 @@ be decoded. docs/duplicates.md has the figures behind the numbers.
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data import correlation as pearson
+from pipeline.data.correlation import Values
 from pipeline.data.look import THUMBNAIL_SIDE_PX
 
-NOISE_LEVELS = 2.0
-"""Gray levels: what a thumbnail may vary by without showing anything."""
 MARGIN = 0.06
 """What is cut off a side, as a share of it: one pixel of a thumbnail."""
 PIXELS = THUMBNAIL_SIDE_PX**2
@@ -18,24 +18,23 @@ VIEW_PX = 8
 PAIRS_AT_ONCE = 256
 
 Thumbnails = NDArray[np.uint8]
-Scores = NDArray[np.floating]
 _CUTS = ((0.0, 0.0), (MARGIN, 0.0), (0.0, MARGIN), (MARGIN, MARGIN))
 """What is cut off both ends of an axis."""
 
 
-def correlation(first: Thumbnails, second: Thumbnails) -> Scores:
-    """Return Pearson's correlation of each pair, that of two empty pictures being 1.
+def correlation(first: Thumbnails, second: Thumbnails) -> Values:
+    """Return the correlation of each pair as it is, (N,).
 
     Args:
         first: (N, 16, 16), brightness.
         second: the same.
     """
-    a, a_spread = _centred(first.astype(np.float32).reshape(len(first), PIXELS))
-    b, b_spread = _centred(second.astype(np.float32).reshape(len(second), PIXELS))
-    return _scores((a * b).mean(1), a_spread, b_spread)
+    return pearson.correlation(
+        *(each.astype(np.float32).reshape(-1, PIXELS) for each in (first, second))
+    )
 
 
-def best_correlation(first: Thumbnails, second: Thumbnails) -> Scores:
+def best_correlation(first: Thumbnails, second: Thumbnails) -> Values:
     """Return the highest correlation of each pair over 81 ways to cut the two to the same part.
 
     Along each axis either picture loses a margin, or each another one, which is a shift.
@@ -47,27 +46,15 @@ def best_correlation(first: Thumbnails, second: Thumbnails) -> Scores:
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        a, a_spread = _centred(_views(first[part]))
-        b, b_spread = _centred(_views(second[part]))
+        a, a_spread = pearson.centred(_views(first[part]))
+        b, b_spread = pearson.centred(_views(second[part]))
         products = a @ b.transpose(0, 2, 1) / VIEW_PX**2
-        scores = _scores(products, a_spread[:, :, None], b_spread[:, None, :])
+        scores = pearson.scores(products, a_spread[:, :, None], b_spread[:, None, :])
         best[part] = scores.reshape(len(a), -1)[:, _POSSIBLE].max(1)
     return best
 
 
-def _centred(values: Scores) -> tuple[Scores, Scores]:
-    """Return values (..., K) less their mean, and their standard deviation with some noise."""
-    centred = values - values.mean(-1, keepdims=True)
-    variance = np.einsum("...k,...k->...", centred, centred) / values.shape[-1]
-    return centred, np.sqrt(variance + np.float32(NOISE_LEVELS**2))
-
-
-def _scores(covariance: Scores, first_spread: Scores, second_spread: Scores) -> Scores:
-    scores: Scores = (covariance + np.float32(NOISE_LEVELS**2)) / (first_spread * second_spread)
-    return scores
-
-
-def _views(thumbnails: Thumbnails) -> Scores:
+def _views(thumbnails: Thumbnails) -> Values:
     """Return every view of each thumbnail, (N, 16 views, 64): cut along both axes, then reduced."""
     n, side, cuts = len(thumbnails), THUMBNAIL_SIDE_PX, len(_CUTS)
     # Two large matrix products; many small ones would take longer.
@@ -77,7 +64,7 @@ def _views(thumbnails: Thumbnails) -> Scores:
     return views.transpose(0, 1, 3, 2, 4).reshape(n, cuts**2, VIEW_PX**2)
 
 
-def _reduce() -> Scores:
+def _reduce() -> Values:
     """Return the matrix that cuts an axis in each way and averages the rest over 8 pixels."""
     edges = np.arange(THUMBNAIL_SIDE_PX)
     rows = []

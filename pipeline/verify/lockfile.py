@@ -147,11 +147,22 @@ def _disagreements(
         yield Finding(where=str(LOCK), what=what, cure=f"dvc repro {stage}")
 
 
+def sound_at_head(root: Path) -> bytes | None:
+    """Return the committed dvc.lock if it can be read, else None."""
+    before = at_head(root, LOCK)
+    return None if before is None or fault_of(before) else before
+
+
+def fault_of(content: bytes) -> str:
+    """Say in a few words why a dvc.lock cannot be read; nothing if it can."""
+    try:
+        parse_lock(content.decode())
+    except ValueError as error:
+        return str(error).partition(" (")[0]
+    return ""
+
+
 def _torn(root: Path, what: str) -> Finding:
     """Return the finding; the run cache knows what ran, so that little runs again."""
-    before = at_head(root, LOCK)
-    try:
-        parse_lock(before.decode() if before is not None else "")
-    except ValueError:
-        return Finding(where=str(LOCK), what=what, cure=f"rm -f {LOCK} && dvc repro")
-    return Finding(where=str(LOCK), what=what, cure=f"git checkout HEAD -- {LOCK} && dvc repro")
+    back = "rm -f" if sound_at_head(root) is None else "git checkout HEAD --"
+    return Finding(where=str(LOCK), what=what, cure=f"{back} {LOCK} && dvc repro")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from pipeline.core.atomic import write_bytes
 from pipeline.verify.cache import find_cache, killed_copies
-from pipeline.verify.git import at_head
 from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
-from pipeline.verify.lockfile import CONFLICT, LOCK, parse_lock
+from pipeline.verify.lockfile import CONFLICT, LOCK, fault_of, sound_at_head
 
 
 def mend(root: Path) -> Iterator[str]:
@@ -25,8 +24,8 @@ def mend(root: Path) -> Iterator[str]:
     if processes_at_work(root):
         return
     if what := _torn(root / LOCK):
-        before = at_head(root, LOCK)
-        if before is not None and not _fault(before):
+        before = sound_at_head(root)
+        if before is not None:
             write_bytes(root / LOCK, before)
             yield f"{LOCK} was {what}: the committed one is back; what ran since is in DVC's cache"
         else:
@@ -52,12 +51,4 @@ def _torn(path: Path) -> str:
         content = path.read_bytes()
     except OSError:
         return ""
-    return "" if CONFLICT.search(content.decode(errors="replace")) else _fault(content)
-
-
-def _fault(content: bytes) -> str:
-    try:
-        parse_lock(content.decode())
-    except ValueError as error:
-        return str(error).partition(" (")[0]
-    return ""
+    return "" if CONFLICT.search(content.decode(errors="replace")) else fault_of(content)
