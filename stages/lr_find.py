@@ -90,7 +90,11 @@ def run(params: Params, layout: Layout) -> None:
             found,
             rule=params.lr_find.rule,
             edge_to_peak=EDGE_TO_PEAK[params.train.optimizer],
-            default_lr=default_lr(params.train.optimizer, pretrained=pretrained and part == WHOLE),
+            default_lr=default_lr(
+                params.train.optimizer,
+                arch=params.model.arch,
+                pretrained=pretrained and part == WHOLE,
+            ),
         )
         for part, found in sweeps.items()
     }

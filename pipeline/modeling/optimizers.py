@@ -9,8 +9,11 @@ from torch.optim import SGD, AdamW, Muon, Optimizer
 
 from pipeline.modeling.gram_muon import GramMuon
 
-DEFAULT_LR = {"muon": 0.06, "sgd": 0.05, "adamw": 2e-3}
-"""Peak rates for training from scratch with a batch of 64, used when lr_find has no answer."""
+DEFAULT_LR = {"muon": 0.06, "sgd": 0.05, "adamw": 4e-3}
+"""Peak rates of the compact network with a batch of 64, used when lr_find has no answer: near the
+best of the grids in docs/learning-rate.md."""
+DEFAULT_LR_OF_OTHERS = {"muon": 0.01, "sgd": 0.01, "adamw": 1e-3}
+"""The same for torchvision's networks: what lr_find says of resnet18, in one digit."""
 PRETRAINED_FACTOR = 0.1  # pretrained weights are near a good place already
 MUON_REST_FACTOR = 1 / 3
 """Biases, batch norm and head follow SGD at this share of Muon's rate."""
@@ -74,9 +77,10 @@ class MuonWithSgd(Optimizer):
             inner.load_state_dict(state)
 
 
-def default_lr(name: str, *, pretrained: bool) -> float:
+def default_lr(name: str, *, arch: str, pretrained: bool) -> float:
     """Return the peak rate to use when lr_find has no answer."""
-    return DEFAULT_LR[name] * (PRETRAINED_FACTOR if pretrained else 1)
+    rates = DEFAULT_LR if arch == "compact" else DEFAULT_LR_OF_OTHERS
+    return rates[name] * (PRETRAINED_FACTOR if pretrained else 1)
 
 
 def build_optimizer(

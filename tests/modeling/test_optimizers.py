@@ -94,8 +94,15 @@ def test_state_survives_saving():
     assert torch.equal(first.weight, second.weight)
 
 
-def test_pretrained_weights_get_a_tenth_of_the_default_rate():
+@pytest.mark.parametrize("arch", ["compact", "resnet18"])
+def test_pretrained_weights_get_a_tenth_of_the_default_rate(arch):
     for name in ("muon", "sgd", "adamw"):
-        assert default_lr(name, pretrained=True) == pytest.approx(
-            0.1 * default_lr(name, pretrained=False)
+        assert default_lr(name, arch=arch, pretrained=True) == pytest.approx(
+            0.1 * default_lr(name, arch=arch, pretrained=False)
         )
+
+
+@pytest.mark.parametrize(("arch", "best"), [("compact", 0.004), ("resnet18", 0.001)])
+def test_adamws_default_is_the_best_rate_of_a_grid_of_trainings(arch, best):
+    """docs/learning-rate.md: drawn images for `compact`, photographs for resnet18."""
+    assert default_lr("adamw", arch=arch, pretrained=False) == best
