@@ -4,7 +4,7 @@
 
 Every suggestion is one of the stage lr_find, on the same images with seeds of its own: as many
 sweeps as params.yaml says, none of them shared. Prints each, and for every rule largest over
-smallest; `trained` is what train would take, which is the optimizer's default where lr_find has no
+smallest; `trained` is what train would take, which is the default rate where lr_find has no
 answer. The clock counts seconds of CPU.
 """
 

@@ -13,5 +13,5 @@ def describe_suggestion(suggestion: Suggestion, reason: str) -> str:
     if suggestion.status == "ok":
         end = "The rate was read off this curve by the rule of lr_find.rule."
     else:
-        end = "So the suggested rate is the optimizer's default."
+        end = "So the suggested rate is the default of optimizer and architecture."
     return f"What was seen: {reason}. {end}"
