@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,9 @@ def _measure(
         got = clock()
         counter = FlopCounterMode(display=False) if number == 0 else None
         if counter is not None:
+            plain = replace(compute, gathers=False)  # whose gradients the counter knows
             with counter:
-                _step(model, optimizer, pixels, labels, params.label_smoothing, compute)
+                _step(model, optimizer, pixels, labels, params.label_smoothing, plain)
             flops = float(counter.get_total_flops())
         else:
             _step(model, optimizer, pixels, labels, params.label_smoothing, compute)
