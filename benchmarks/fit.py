@@ -8,18 +8,15 @@ learning rate is found once, so that the fits differ in nothing else.
 
 import argparse
 import logging
-import os
 import statistics
 import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
-from benchmarks.projects import empty_project
+from benchmarks.projects import packed_project, with_source
 from pipeline.core.artifacts import EpochRecord, read_records
 from pipeline.core.params import load_params
 from pipeline.imaging.preprocess import FITS
-from stages import download, lr_find, pack, split, train
+from stages import lr_find, pack, train
 
 
 def main() -> None:
@@ -30,21 +27,9 @@ def main() -> None:
     parser.add_argument("--fits", nargs="+", choices=sorted(FITS), default=sorted(FITS))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    params = load_params()
-    source = arguments.source
-    if source != "synthetic":
-        source = str(Path(source).resolve())
-    params = replace(
-        params,
-        data=replace(params.data, source=source, sha256=None),
-        split=replace(params.split, valid_fraction=0.25, test_fraction=0.05),
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # the stages' records of what they saw belong here
-        layout = empty_project(Path(folder))
-        download.run(params, layout)
-        split.run(params, layout)
-        pack.run(params, layout)
+    params = with_source(load_params(), arguments.source)
+    params = replace(params, split=replace(params.split, valid_fraction=0.25, test_fraction=0.05))
+    with packed_project(params) as layout:
         lr_find.run(params, layout)
         for fit in arguments.fits:
             fitted = replace(params, pack=replace(params.pack, fit=fit))

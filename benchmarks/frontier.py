@@ -11,25 +11,20 @@ of CPU divided by the cores, which is what it would take on a machine with nothi
 
 import argparse
 import logging
-import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import torch
-import yaml
 
-from benchmarks.projects import empty_project
+from benchmarks.projects import packed_project, read_changes, with_source
 from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params, TrainParams, load_params
 from pipeline.core.process import available_cores
-from stages import download, evaluate, lr_find, pack, split, train
+from stages import evaluate, lr_find, train
 
 RUNS = ("5:sizes_px=40,56", "12:", "26:sizes_px=48,64", "40:sizes_px=48,64,80")
 
@@ -45,11 +40,7 @@ def main() -> None:
         f"{arguments.first_seed + arguments.seeds - 1}",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # the stages' records of what they saw belong here
-        layout = empty_project(Path(folder))
-        for stage in (download, split, pack):
-            stage.run(params, layout)
+    with packed_project(params) as layout:
         for text in arguments.runs:
             found = [
                 _trained(with_changes(params, text, seed=seed), layout, name=text)
@@ -72,10 +63,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _params(arguments: argparse.Namespace) -> Params:
-    params = load_params()
+    params = with_source(load_params(), arguments.source)
     return replace(
         params,
-        data=replace(params.data, source=str(Path(arguments.source).resolve()), sha256=None),
         split=replace(
             params.split,
             valid_fraction=arguments.valid_fraction,
@@ -89,14 +79,11 @@ def _params(arguments: argparse.Namespace) -> Params:
 def with_changes(params: Params, text: str, *, seed: int) -> Params:
     """Apply a run's changes, written as `EPOCHS:NAME=VALUE;NAME=VALUE`."""
     epochs, _, rest = text.partition(":")
-    changes: dict[str, Any] = {"epochs": int(epochs), "seed": seed}
-    known = {field.name: field.type for field in fields(TrainParams)}
-    for change in filter(None, rest.split(";")):
-        name, _, value = change.partition("=")
-        if name not in known:
-            raise SystemExit(f"{name}: not in the section train of params.yaml")
-        parsed = yaml.safe_load(f"[{value}]")
-        changes[name] = tuple(parsed) if name in ("sizes_px", "lr_factors") else parsed[0]
+    changes = {
+        "epochs": int(epochs),
+        "seed": seed,
+        **read_changes(rest, TrainParams, name="train"),
+    }
     lr = replace(params.lr_find, seed=params.lr_find.seed + 100 * seed)
     return replace(params, train=replace(params.train, **changes), lr_find=lr)
 

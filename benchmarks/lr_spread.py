@@ -10,18 +10,15 @@ answer. The clock counts seconds of CPU.
 
 import argparse
 import logging
-import os
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
-from benchmarks.projects import empty_project
+from benchmarks.projects import packed_project, read_changes, with_source
 from pipeline.core.artifacts import read_json, read_suggestion
-from pipeline.core.params import Params, load_params
-from stages import download, lr_find, pack, split
+from pipeline.core.params import LrFindParams, Params, load_params
+from stages import lr_find
 
 
 def main() -> None:
@@ -29,11 +26,7 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     params = _params(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # the stages' records of what they saw belong here
-        layout = empty_project(Path(folder))
-        for stage in (download, split, pack):
-            stage.run(params, layout)
+    with packed_project(params) as layout:
         found: dict[str, list[float | None]] = {}
         seconds, answered = [], 0
         for number in range(arguments.suggestions):
@@ -72,19 +65,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _params(arguments: argparse.Namespace) -> Params:
-    params = load_params()
-    source = arguments.source
-    if source != "synthetic":
-        source = str(Path(source).resolve())
-    changes = dict(change.split("=") for change in arguments.lr_find.split(";") if change)
-    numbers = {name: float(v) if "." in v else int(v) for name, v in changes.items()}
+    params = with_source(load_params(), arguments.source)
+    changes = read_changes(arguments.lr_find, LrFindParams, name="lr_find")
     return replace(
         params,
-        data=replace(params.data, source=source, sha256=None),
         pack=replace(params.pack, size_px=round(1.25 * arguments.size_px)),
         model=replace(params.model, arch=arguments.arch),
         train=replace(params.train, optimizer=arguments.optimizer, sizes_px=(arguments.size_px,)),
-        lr_find=replace(params.lr_find, **numbers),
+        lr_find=replace(params.lr_find, **changes),
         runtime=replace(params.runtime, threads=arguments.threads),
     )
 

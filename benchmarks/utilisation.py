@@ -31,6 +31,7 @@ from pipeline.packing.packed import PackedSplit
 
 GEMM_SIDES = (512, 1024, 2048, 4096)
 PACKED_PER_CROP = 1.25
+WARM_UP = 2
 
 
 def main() -> None:
@@ -103,26 +104,24 @@ def _measure(
         epoch=1,
     )
     wait = torch.cuda.synchronize if compute.device.type == "cuda" else lambda: None
-    inputs, steps, flops = [], [], 0.0
-    for number in range(arguments.steps + 3):
+    inputs, steps = [], []
+    with FlopCounterMode(display=False) as counter:
+        # It knows torch's own gradients of kernels, not the gathered ones.
+        plain = replace(compute, gathers=False)
+        _step(model, optimizer, *next(batches), params.label_smoothing, plain)
+    for number in range(WARM_UP + arguments.steps):
         start = clock()
         pixels, labels = next(batches)
         got = clock()
-        counter = FlopCounterMode(display=False) if number == 0 else None
-        if counter is not None:
-            plain = replace(compute, gathers=False)  # whose gradients the counter knows
-            with counter:
-                _step(model, optimizer, pixels, labels, params.label_smoothing, plain)
-            flops = float(counter.get_total_flops())
-        else:
-            _step(model, optimizer, pixels, labels, params.label_smoothing, compute)
+        _step(model, optimizer, pixels, labels, params.label_smoothing, compute)
         wait()
-        if number >= 3:  # the first ones build kernels and states
+        if number >= WARM_UP:  # the first ones build kernels and states
             inputs.append(got - start)
             steps.append(clock() - got)
         if number % 10 == 0:
             peak.extend(_matrix_product(side, compute, clock, wait) for side in GEMM_SIDES)
     step_s = statistics.median(steps)
+    flops = float(counter.get_total_flops())
     return {
         "flops": flops,
         "step_s": step_s,
@@ -155,7 +154,7 @@ def _matrix_product(
 
 def _random_images(arguments: argparse.Namespace) -> PackedSplit:
     rng = np.random.default_rng(0)
-    n_images = arguments.batch_size * (arguments.steps + 3)
+    n_images = arguments.batch_size * (1 + WARM_UP + arguments.steps)
     side = round(PACKED_PER_CROP * arguments.size_px)
     return PackedSplit(
         pixels=rng.integers(0, 256, (n_images, side, side, 3), dtype=np.uint8),
