@@ -1,7 +1,7 @@
 """Gradients of convolution kernels as matrix products over many images at once.
 
 On a CPU without AVX-512 oneDNN multiplies a channels-last kernel's gradient image by image, so a
-map of 2 x 2 places makes products with four rows: 6 of 75 GFLOP/s (docs/benchmarks.md). Here the
+map of 2 x 2 places makes products with four rows: 7 of 75 GFLOP/s (docs/benchmarks.md). Here the
 patches under the kernel are gathered (im2col: Chellapilla et al. 2006) for as many images as fit
 the cache, and multiplied together.
 """
@@ -38,7 +38,7 @@ class GatheredWeightGradients(TorchFunctionMode):
         """Take `torch.conv2d`, let everything else pass."""
         if func is torch.conv2d and not kwargs and _gathers(*args):
             images, kernel, bias, stride, padding = args[:5]
-            return _Conv2d.apply(images, kernel, bias, tuple(stride), tuple(padding))
+            return _Conv2d.apply(images, kernel, bias, stride, padding)
         return func(*args, **(kwargs or {}))
 
 
@@ -55,7 +55,7 @@ class _Conv2d(torch.autograd.Function):
         padding: tuple[int, int],
     ) -> Tensor:
         ctx.save_for_backward(images, kernel)
-        ctx.has_bias, ctx.stride, ctx.padding = bias is not None, stride, padding
+        ctx.stride, ctx.padding = stride, padding
         return F.conv2d(images, kernel, bias, stride, padding)
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Conv2d(torch.autograd.Function):
             False,
             (0, 0),
             1,
-            [ctx.needs_input_grad[0], False, ctx.has_bias],
+            [ctx.needs_input_grad[0], False, ctx.needs_input_grad[2]],
         )
         of_kernel = weight_gradient(
             gradient, images, kernel.shape[2:], stride=ctx.stride, padding=ctx.padding
