@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.card.probes import probe_images
-from pipeline.evaluation.metrics import rounded, wilson_interval
+from pipeline.evaluation.interval import rounded, wilson_interval
 from pipeline.imaging.preprocess import preprocess
 from pipeline.inference.classifier import OnnxClassifier
 

@@ -12,20 +12,17 @@ from sklearn.metrics import log_loss
 
 from pipeline.core.artifacts import ReliabilityBin
 from pipeline.core.errors import DataError
+from pipeline.evaluation.interval import DIGITS, Floats, Ints, rounded
 from pipeline.evaluation.metrics import (
     BINS,
-    Floats,
-    Ints,
     bin_numbers,
     brier_score,
     expected_calibration_error,
-    rounded,
 )
 
 MIN_IMAGES = 10
 """With fewer than so many the temperature stays at 1."""
 COLDEST, HOTTEST = 0.05, 20.0
-DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

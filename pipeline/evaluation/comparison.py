@@ -15,7 +15,7 @@ from scipy.stats import binomtest, bootstrap
 
 from pipeline.core.artifacts import Prediction, Predictions
 from pipeline.core.errors import DataError
-from pipeline.evaluation.metrics import Floats, rounded
+from pipeline.evaluation.interval import Floats, rounded
 
 ALPHA = 0.05
 """A smaller p-value is evidence."""

@@ -12,7 +12,8 @@ from pipeline.evaluation.calibration import (
     fit_temperature,
     probabilities,
 )
-from pipeline.evaluation.metrics import Floats, Ints, summarize
+from pipeline.evaluation.interval import Floats, Ints
+from pipeline.evaluation.metrics import summarize
 from pipeline.evaluation.rejection import choose_threshold, reject_figures
 
 

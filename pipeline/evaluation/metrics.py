@@ -1,6 +1,5 @@
 """The figures of a split, each with its n, by scikit-learn where it has them."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,12 +15,8 @@ from sklearn.metrics import (
 
 from pipeline.core.artifacts import Prediction, Predictions, RocPoint
 from pipeline.core.errors import DataError
+from pipeline.evaluation.interval import Floats, Ints, rounded, wilson_interval
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-DIGITS = 6
-Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 MAX_ROC_POINTS = 500
 BINS = 15
 """Of confidence, as in Guo et al. 2017."""
@@ -80,22 +75,6 @@ def summarize(probs: Floats, labels: Ints, *, classes: Sequence[str]) -> dict[st
         "n": len(labels),
         "per_class": _per_class(probs.argmax(1), labels, classes),
     }
-
-
-def rounded(value: float | None) -> float | None:
-    """Return a figure in the digits of the metrics; None, which is undefined, stays None."""
-    return None if value is None else round(value, DIGITS) + 0.0  # no negative zero
-
-
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `right` among `n`.
-
-    Source: Wilson 1927, JASA 22(158), p. 209; without continuity correction.
-    """
-    share, z2 = right / n, Z_95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def expected_calibration_error(probs: Floats, labels: Ints, *, bins: int = BINS) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.artifacts import RiskPoint
-from pipeline.evaluation.metrics import Floats, Ints, rounded, wilson_interval
+from pipeline.evaluation.interval import Floats, Ints, rounded, wilson_interval
 
 DIGITS = 6
 """Of a confidence; what differs less is a tie, and float32 differs less."""

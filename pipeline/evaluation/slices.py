@@ -12,7 +12,7 @@ from pipeline.core.artifacts import Sample, SliceRow
 from pipeline.core.errors import ArtifactError
 from pipeline.data.corrections import Corrections
 from pipeline.data.look import look_at
-from pipeline.evaluation.metrics import wilson_interval
+from pipeline.evaluation.interval import wilson_interval
 from pipeline.packing.encoded import pixel_batches
 from pipeline.packing.packed import PackedSplit
 

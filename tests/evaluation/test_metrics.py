@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from pipeline.core.errors import DataError
+from pipeline.evaluation.interval import wilson_interval
 from pipeline.evaluation.metrics import (
     brier_score,
     expected_calibration_error,
@@ -14,7 +15,6 @@ from pipeline.evaluation.metrics import (
     roc_points,
     summarize,
     to_predictions,
-    wilson_interval,
 )
 
 

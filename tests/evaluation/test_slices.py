@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.artifacts import Sample
 from pipeline.core.errors import ArtifactError
 from pipeline.data.corrections import Corrections
-from pipeline.evaluation.metrics import wilson_interval
+from pipeline.evaluation.interval import wilson_interval
 from pipeline.evaluation.slices import Trait, image_traits, people_traits, slice_rows
 from pipeline.packing.packed import PackedSplit
 
