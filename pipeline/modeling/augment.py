@@ -2,7 +2,8 @@
 
 Pixels are uint8 (N, H, W, 3) before and after, so that what is shown to the network can be looked
 at. What is switched off draws no random number: switching one on leaves the others' draws as they
-were, as long as they come before it in the order flip, crop, jitter, erase, mix.
+were, as long as they come before it in the order crop, jitter, erase, mix. Which images are
+mirrored is said from outside, since it depends on the epoch before.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,15 +49,17 @@ def augment(
     *,
     size_px: int,
     rng: Generator,
+    mirrored: NDArray[np.bool_] | None = None,
     rows: slice | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Crop, scale, mirror and more: uint8 pixels (N, H, W, 3) to (N, size_px, size_px, 3).
+    """Mirror, crop, scale and more: uint8 pixels (N, H, W, 3) to (N, size_px, size_px, 3).
 
     Args:
         pixels: the images.
         augmentation: what is done to them.
         size_px: side of the result.
+        mirrored: (N,), which of them are mirrored; None is none.
         rng: what is drawn; the draws are those of the whole batch.
         rows: which images of a batch these are; None is all.
         batch_size: images of the whole batch; needed with `rows`.
@@ -63,9 +67,9 @@ def augment(
     whole = len(pixels) if batch_size is None else batch_size
     rows = slice(0, whole) if rows is None else rows
     images = pixels.permute(0, 3, 1, 2)  # channels last in memory, as the convolutions want it
-    if augmentation.flip:
-        mirrored = torch.from_numpy(rng.random(whole)[rows] < 0.5)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    if mirrored is not None:
+        chosen = torch.from_numpy(mirrored)[:, None, None, None]
+        images = torch.where(chosen, images.flip(3), images)
     groups = [
         resize(crop, size_px)
         for group in _crop_groups(images, rows=rows, batch_size=whole)

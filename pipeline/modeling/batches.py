@@ -24,7 +24,7 @@ __all__ = [
     "train_batches",
 ]
 
-AUGMENTATION, ORDER, DROPOUT = range(3)
+AUGMENTATION, ORDER, DROPOUT, MIRROR = range(4)
 """Streams of random numbers. NumPy pads a seed with zeros, so that (seed, epoch) alone would be the
 stream of step 0."""
 
@@ -67,6 +67,16 @@ def epoch_order(
     return rng.permutation(np.concatenate(drawn))
 
 
+def mirrored_in(n_images: int, *, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Return which images (N,) an epoch shows mirrored: half of them at random, then the others.
+
+    Two epochs in a row show both sides of every image, which a draw in each epoch does for half of
+    them: Jordan 2024, arXiv:2404.00498, section 3.6.
+    """
+    first = _generator(seed, 0, 0, MIRROR).random(n_images) < 0.5
+    return first if epoch % 2 else ~first
+
+
 def train_batches(
     split: PackedSplit,
     *,
@@ -101,6 +111,7 @@ def train_batches(
     indices = [order[step * batch_size : (step + 1) * batch_size] for step in steps]
     if not augmentation.mixes:  # else an image needs others, wherever they are
         indices = [index[group.rows_of(len(index))] for index in indices]
+    mirrored = mirrored_in(len(split), seed=seed, epoch=epoch) if augmentation.flip else None
     n_images = min(batch_size, len(order))
     rows = slice(0, n_images) if augmentation.mixes else group.rows_of(n_images)
     for step, index, pixels in zip(
@@ -112,6 +123,7 @@ def train_batches(
             augmentation,
             size_px=size_px,
             rng=rng,
+            mirrored=None if mirrored is None else mirrored[index],
             rows=rows,
             batch_size=n_images,
         )

@@ -70,14 +70,34 @@ def test_without_crop_flip_or_scaling_pixels_are_unchanged():
     assert torch.equal(augment(pixels, PLAIN, size_px=20, rng=np.random.default_rng(0)), pixels)
 
 
-def test_half_of_the_images_are_mirrored_as_a_whole():
-    pixels = torch.randint(0, 256, (400, 8, 8, 3), dtype=torch.uint8)
+def sides(split, *, epoch, seed=0):
+    """Return by its label whether each image comes mirrored; every label is one image's."""
+    found = {}
     flip = Augmentation(crop_min_area=1, flip=True)
-    found = augment(pixels, flip, size_px=8, rng=np.random.default_rng(0))
-    same = (found == pixels).flatten(1).all(1)
-    mirrored = (found == pixels.flip(2)).flatten(1).all(1)
-    assert (same | mirrored).all()
-    assert 150 < mirrored.sum() < 250  # 200 expected, standard deviation 10
+    for pixels, labels in train_batches(
+        split, batch_size=8, size_px=8, augmentation=flip, seed=seed, epoch=epoch
+    ):
+        for image, label in zip(pixels, labels.tolist(), strict=True):
+            original = torch.from_numpy(split.pixels[label])
+            mirrored = torch.equal(image, original.flip(1))
+            assert mirrored or torch.equal(image, original)
+            found[label] = mirrored
+    return found
+
+
+def test_half_of_the_images_are_mirrored_and_in_the_next_epoch_the_others():
+    split = PackedSplit(
+        pixels=np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8),
+        labels=np.arange(400),
+        paths=tuple(map(str, range(400))),
+    )
+    first, second, third = (sides(split, epoch=epoch) for epoch in (1, 2, 3))
+    assert len(first) == len(second) == 400
+    assert 150 < sum(first.values()) < 250  # 200 expected, standard deviation 10
+    assert all(first[k] != second[k] for k in first)
+    assert third == first
+    other = sides(split, epoch=1, seed=1)
+    assert 150 < sum(first[k] != other[k] for k in first) < 250
 
 
 def test_crops_keep_at_least_the_area_asked_for():
