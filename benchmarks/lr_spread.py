@@ -2,10 +2,12 @@
 
     python -m benchmarks.lr_spread --source PATH_OF_AN_ARCHIVE --arch resnet18 --optimizer adamw
 
-Every suggestion is one of the stage lr_find, on the same images with seeds of its own: as many
-sweeps as params.yaml says, none of them shared. Prints each, and for every rule largest over
-smallest; `trained` is what train would take, which is the default rate where lr_find has no
-answer. The clock counts seconds of CPU.
+Every suggestion is one of the stage lr_find, on the same images with seeds of its own: a coarse
+sweep and as many fine ones as params.yaml says, none of them shared. Prints each, with the edges of
+the coarse sweep and of the fine ones, and for every rule largest over smallest: the rules of the
+field are read off the coarse sweep unless they are asked for (`--lr-find rule=steepest`). `trained`
+is what train would take, the default rate where lr_find has no answer. The clock counts seconds of
+CPU.
 """
 
 import argparse
@@ -30,7 +32,7 @@ def main() -> None:
         found: dict[str, list[float | None]] = {}
         seconds, answered = [], 0
         for number in range(arguments.suggestions):
-            seed = arguments.first_seed + number * params.lr_find.sweeps
+            seed = arguments.first_seed + number * (1 + params.lr_find.sweeps)
             start = time.process_time()
             lr_find.run(replace(params, lr_find=replace(params.lr_find, seed=seed)), layout)
             seconds.append(time.process_time() - start)
@@ -39,9 +41,10 @@ def main() -> None:
             answered += suggestion.status == "ok"
             for rule, lr in {"trained": suggestion.lr, **rules["rules"]}.items():
                 found.setdefault(rule, []).append(lr)
+            edges = f"edges {rules['coarse_edge']}: {rules['edges']}"
             print(
-                f"seed {seed:3d}  {suggestion.status:8s} trained {suggestion.lr:<8g} "
-                f"edges {rules['edges']}  {rules['rules']}  {seconds[-1]:.1f} CPU s",
+                f"seed {seed:3d}  {suggestion.status:8s} trained {suggestion.lr:<8g} {edges}  "
+                f"{rules['rules']}  {seconds[-1]:.1f} CPU s",
                 flush=True,
             )
     name = f"{arguments.arch}, {params.train.optimizer}, {arguments.size_px} px"

@@ -12,7 +12,8 @@ that is busy for a while slows all of them.
 the resize, the torchvision loop with random crops and mirroring, ours as in params.yaml.
 `accuracy`: validation accuracy after whole epochs; fastai by `fit_one_cycle(EPOCHS, 3e-3)` with
 random resized crops, ours with the rate that lr_find suggests.
-`lr_find`: CPU seconds of one suggestion, in one thread; ours is made of three sweeps.
+`lr_find`: CPU seconds of one suggestion, in one thread; ours is made of a coarse sweep and three
+fine ones.
 """
 
 import argparse

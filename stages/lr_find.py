@@ -9,6 +9,7 @@ Params  lr_find, model, train.batch_size, train.optimizer, train.weight_decay, t
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -20,16 +21,15 @@ from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.modeling.augment import Augmentation
-from pipeline.modeling.device import choose_compute
-from pipeline.modeling.lr_finder import Floats, ramp, sweep
-from pipeline.modeling.lr_rules import EDGE_TO_PEAK, Verdict, judge
+from pipeline.modeling.device import Compute, choose_compute
+from pipeline.modeling.lr_finder import Floats, range_test, sweep
+from pipeline.modeling.lr_rules import EDGE_TO_PEAK, RangeTest, Verdict, judge
 from pipeline.modeling.optimizers import default_lr
 from pipeline.modeling.zoo import build_model, fit_to_data
-from pipeline.packing.packed import read_packed
+from pipeline.packing.packed import Packed, read_packed
 
 log = logging.getLogger(__name__)
 WHOLE, HEAD = "whole", "head"
-Sweeps = dict[str, list[Floats]]
 
 
 def run(params: Params, layout: Layout) -> None:
@@ -39,23 +39,42 @@ def run(params: Params, layout: Layout) -> None:
         threads=params.runtime.threads,
         precision=params.train.precision,
     )
-    rates = ramp(
-        min_lr=params.lr_find.min_lr,
-        max_lr=params.lr_find.max_lr,
-        steps_per_doubling=params.lr_find.steps_per_doubling,
-    )
-    parts = [WHOLE, HEAD] if params.train.freeze_epochs else [WHOLE]
-    seeds = range(params.lr_find.seed, params.lr_find.seed + params.lr_find.sweeps)
-    build = partial(
-        build_model,
+    verdicts, tests = {}, {}
+    for part in (WHOLE, HEAD) if params.train.freeze_epochs else (WHOLE,):
+        tests[part] = range_test(
+            partial(_sweep, params, packed, compute, part),
+            min_lr=params.lr_find.min_lr,
+            max_lr=params.lr_find.max_lr,
+            steps_per_doubling=params.lr_find.steps_per_doubling,
+            n_sweeps=params.lr_find.sweeps,
+            near_edge=params.lr_find.rule == "edge",
+        )
+        verdicts[part] = _verdict(tests[part], params, part=part)
+    _write(layout, tests, verdicts)
+    for part, verdict in verdicts.items():
+        log.info(
+            "%s: suggested learning rate %g, %s: %s",
+            *(part, verdict.suggestion.lr, verdict.suggestion.status, verdict.reason),
+        )
+
+
+def _sweep(
+    params: Params, packed: Packed, compute: Compute, part: str, number: int, rates: Floats
+) -> Floats:
+    """Run one sweep of a network with weights, batches and augmentation of its own seed."""
+    seed = params.lr_find.seed + number
+    model = build_model(
         params.model.arch,
         n_classes=len(packed.classes),
         weights=params.model.weights,
+        seed=seed,
     )
-    with Progress("lr_find", total=len(rates) * len(seeds) * len(parts), unit="steps") as progress:
-        run_sweep = partial(
-            sweep,
-            train=packed.train,
+    fit_to_data(model, packed.train)
+    title = f"lr_find, {part}, " + (f"sweep {number}" if number else "coarse sweep")
+    with Progress(title, total=len(rates), unit="steps") as progress:
+        return sweep(
+            model.to(compute.device),
+            packed.train,
             rates=rates,
             optimizer_name=params.train.optimizer,
             weight_decay=params.train.weight_decay,
@@ -71,51 +90,34 @@ def run(params: Params, layout: Layout) -> None:
             ),
             label_smoothing=params.train.label_smoothing,
             stop_factor=params.lr_find.stop_factor,
+            seed=seed,
             compute=compute,
+            head_alone=part == HEAD,
             lr_factors=params.train.lr_factors,
             n_classes=len(packed.classes),
             on_step=progress.advance,
         )
-        sweeps: Sweeps = {part: [] for part in parts}
-        for seed in seeds:  # fresh weights and batches
-            model = build(seed=seed)
-            fit_to_data(model, packed.train)
-            model = model.to(compute.device)
-            for part, found in sweeps.items():
-                found.append(run_sweep(model, seed=seed, head_alone=part == HEAD))
+
+
+def _verdict(test: RangeTest, params: Params, *, part: str) -> Verdict:
     pretrained = params.model.weights != "none"
-    verdicts = {
-        part: judge(
-            rates,
-            found,
-            rule=params.lr_find.rule,
-            edge_to_peak=EDGE_TO_PEAK[params.train.optimizer],
-            default_lr=default_lr(
-                params.train.optimizer,
-                arch=params.model.arch,
-                pretrained=pretrained and part == WHOLE,
-            ),
-        )
-        for part, found in sweeps.items()
-    }
-    _write(layout, rates, sweeps, verdicts)
-    for part, verdict in verdicts.items():
-        log.info(
-            "%s: suggested learning rate %g, %s: %s",
-            *(part, verdict.suggestion.lr, verdict.suggestion.status, verdict.reason),
-        )
+    return judge(
+        test,
+        rule=params.lr_find.rule,
+        edge_to_peak=EDGE_TO_PEAK[params.train.optimizer],
+        default_lr=default_lr(
+            params.train.optimizer,
+            arch=params.model.arch,
+            pretrained=pretrained and part == WHOLE,
+        ),
+    )
 
 
-def _write(
-    layout: Layout,
-    rates: Floats,
-    sweeps: Sweeps,
-    verdicts: dict[str, Verdict],
-) -> None:
+def _write(layout: Layout, tests: dict[str, RangeTest], verdicts: dict[str, Verdict]) -> None:
     points = [
         SweepPoint(part=part, sweep=number, lr=float(lr), loss=float(loss))
-        for part, found in sweeps.items()
-        for number, losses in enumerate(found)
+        for part, test in tests.items()
+        for number, rates, losses in _numbered(test)
         for lr, loss in zip(rates, losses, strict=False)
     ]
     write_records(layout.lr_sweeps, points, SweepPoint)
@@ -128,6 +130,7 @@ def _write(
                 "reason": verdict.reason,
                 "rules": {name: _rounded(lr) for name, lr in verdict.rules.items()},
                 "edges": [_rounded(edge) for edge in verdict.edges],
+                "coarse_edge": _rounded(verdict.coarse_edge),
             }
             for part, verdict in verdicts.items()
         },
@@ -137,6 +140,14 @@ def _write(
         head = verdicts[HEAD].suggestion
         suggestion = replace(suggestion, head_lr=head.lr, head_status=head.status)
     write_suggestion(layout.suggestion, suggestion)
+
+
+def _numbered(test: RangeTest) -> Iterator[tuple[int, Floats, Floats]]:
+    """Yield number, rates and losses of each sweep; the coarse one, if there is one, is 0."""
+    if len(test.coarse):
+        yield 0, test.coarse_rates, test.coarse
+    for number, losses in enumerate(test.sweeps, start=1):
+        yield number, test.rates, losses
 
 
 def _rounded(rate: float | None) -> float | None:

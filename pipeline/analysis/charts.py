@@ -94,14 +94,14 @@ def lr_chart(
 ) -> Chart | None:
     """Return the range test's chart: loss over log rate; None with fewer than two finite points.
 
-    The single sweeps are drawn as they were measured, step by step; what leaves the chart of the
-    smoothed mean stays at its edge.
+    The single sweeps, the coarse one too, are drawn as they were measured, step by step; what
+    leaves the chart of the smoothed mean at its top or bottom stays there.
     """
     points = [p for p in curve if math.isfinite(p.loss) and math.isfinite(p.spread) and p.lr > 0]
     if len(points) < 2:
         return None
-    rates = [p.lr for p in points]
-    low, high = min(*rates, suggested), max(*rates, suggested)
+    rates = [suggested, *(p.lr for p in points), *(p.lr for p in sweeps if p.lr > 0)]
+    low, high = min(rates), max(rates)
     x = Axis(low=low, high=high, start_px=LEFT, end_px=RIGHT, log=True)
     y = y_axis([p.loss + s * p.spread for p in points for s in (-1, 1)])
     best = min(points, key=lambda p: p.loss)
@@ -136,7 +136,7 @@ def _sweep_lines(sweeps: Sequence[SweepPoint], x: Axis, y: Axis) -> list[Line]:
         points = [
             (x.at(p.lr), y.at(min(max(p.loss, y.low), y.high)))
             for p in sweeps
-            if p.sweep == number and math.isfinite(p.loss) and x.low <= p.lr <= x.high
+            if p.sweep == number and math.isfinite(p.loss) and p.lr > 0
         ]
         name = "" if lines else "each sweep, step by step"
         lines.append(Line(name=name, style="faint", points=polyline(points)))

@@ -47,13 +47,13 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
-    """One step of one sweep of the learning rate range test."""
+    """The learning rate range test at one rate; a row of reports/lr_find/curve.csv."""
 
     lr: float
     loss: float
-    """Smoothed mean over the sweeps, nats."""
+    """Smoothed mean over the fine sweeps, nats."""
     spread: float
-    """Standard deviation over the sweeps, nats."""
+    """Standard deviation over them, nats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ class SweepPoint:
     part: str
     """What was trained: `whole` network, or `head` with the body frozen."""
     sweep: int
+    """0 is the coarse one, of the whole range; the fine ones follow."""
     lr: float
     loss: float
     """Of one batch, nats."""

@@ -142,11 +142,11 @@ class LrFindParams:
     min_lr: Rate
     max_lr: Rate
     steps_per_doubling: Annotated[int, Between(low=1, high=100)]
-    """Optimizer steps in which the rate doubles."""
+    """Optimizer steps in which the rate doubles, in the fine sweeps."""
     sweeps: Annotated[int, Between(low=1, high=20)]
     """Repetitions over fresh seeds; their curves are averaged."""
     stop_factor: Annotated[float, Between(above=1, high=100)]
-    """A sweep stops when its smoothed loss exceeds this multiple of the best so far."""
+    """A sweep stops when its smoothed loss exceeds the first and this multiple of the best."""
     rule: Literal["edge", "steepest", "minimum", "valley", "slide"]
     """How the rate is read off the curve; see `pipeline.modeling.lr_rules`."""
     seed: Seed

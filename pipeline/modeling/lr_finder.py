@@ -1,7 +1,11 @@
 """The learning rate range test: start tiny, keep doubling, stop when the loss explodes.
 
 Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3, with an exponential
-ramp as in fast.ai's lesson 1. What its curve says is for `lr_rules`.
+ramp as in fast.ai's lesson 1. What its curves say is for `lr_rules`.
+
+Most of a sweep's steps are at rates far too small to matter. So one sweep goes over the whole range
+and doubles the rate at every step; those that are measured finely begin shortly below the rate at
+which that one exploded.
 """
 
 import copy
@@ -18,7 +22,13 @@ from torch import Tensor
 from pipeline.modeling.batches import Augmentation, train_batches
 from pipeline.modeling.device import Compute
 from pipeline.modeling.layers import frozen_body, train_mode
-from pipeline.modeling.lr_rules import MIN_POINTS
+from pipeline.modeling.lr_rules import (
+    MIN_POINTS,
+    NEAR_START,
+    RangeTest,
+    edge_of_explosion,
+    mean_curve,
+)
 from pipeline.modeling.optimizers import set_lr
 from pipeline.modeling.recipe import build_layered_optimizer
 from pipeline.modeling.step import train_step
@@ -26,6 +36,59 @@ from pipeline.modeling.zoo import Classifier
 from pipeline.packing.packed import PackedSplit
 
 Floats = NDArray[np.float64]
+
+BELOW_EDGE = 8.0
+"""Fine sweeps begin three doublings below the edge of the coarse one, or more if those are too few
+points for a curve."""
+
+
+def range_test(
+    run_sweep: Callable[[int, Floats], Floats],
+    *,
+    min_lr: float,
+    max_lr: float,
+    steps_per_doubling: int,
+    n_sweeps: int,
+    near_edge: bool,
+) -> RangeTest:
+    """Sweep the range coarsely, then several times finely.
+
+    Args:
+        run_sweep: takes a number and the rates, and returns the loss at each until it exploded;
+            0 is the coarse sweep, 1 to n_sweeps are the fine ones.
+        min_lr: where the coarse sweep begins.
+        max_lr: where every sweep ends.
+        steps_per_doubling: of the fine sweeps.
+        n_sweeps: how many fine ones.
+        near_edge: begin the fine ones near the edge of the coarse one. They go over the whole
+            range where it has no edge, and where theirs does not lie well behind their beginning.
+            False goes over the whole range in any case, without a coarse sweep.
+    """
+
+    def swept_from(start: float) -> RangeTest:
+        rates = ramp(min_lr=start, max_lr=max_lr, steps_per_doubling=steps_per_doubling)
+        return RangeTest(
+            rates=rates,
+            sweeps=tuple(run_sweep(number, rates) for number in range(1, n_sweeps + 1)),
+            coarse_rates=coarse_rates,
+            coarse=coarse,
+            min_lr=min_lr,
+        )
+
+    coarse_rates, coarse, start = np.empty(0), np.empty(0), min_lr
+    if near_edge:
+        coarse_rates = ramp(min_lr=min_lr, max_lr=max_lr, steps_per_doubling=1)
+        coarse = run_sweep(0, coarse_rates)
+        edge = edge_of_explosion(mean_curve(coarse_rates, [coarse]))
+        below = max(BELOW_EDGE, 2 ** (MIN_POINTS / steps_per_doubling))
+        start = min_lr if edge is None else max(min_lr, edge / below)
+    test = swept_from(start)
+    return swept_from(min_lr) if start > min_lr and _began_too_late(test) else test
+
+
+def _began_too_late(test: RangeTest) -> bool:
+    edge = edge_of_explosion(mean_curve(test.rates, test.sweeps))
+    return edge is None or edge < NEAR_START * test.rates[0]
 
 
 def ramp(*, min_lr: float, max_lr: float, steps_per_doubling: int) -> Floats:
@@ -116,13 +179,16 @@ def sweep(
 
 
 def exploded(losses: Sequence[float], *, stop_factor: float) -> bool:
-    """Tell whether the mean of the last three losses exceeds `stop_factor` times the lowest."""
+    """Tell whether the mean of the last three losses exceeds `stop_factor` times the lowest.
+
+    And the first: where the loss fell to a tenth, a multiple of that is still noise.
+    """
     if not math.isfinite(losses[-1]):
         return True
     if len(losses) < MIN_POINTS:
         return False
     means = np.convolve(losses, np.ones(3) / 3, mode="valid")
-    return bool(means[-1] > stop_factor * means.min())
+    return bool(means[-1] > max(stop_factor * means.min(), means[0]))
 
 
 def _endless(

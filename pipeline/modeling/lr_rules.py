@@ -16,14 +16,29 @@ CEILING = 3.0
 MIN_POINTS = 8
 MIN_DROP = 0.02  # of the initial loss; less than that is a flat curve
 EDGE = 1.2
-NOISY = 4.0
+NOISY = 3.0
 """Edges of single sweeps that differ by more than this factor are noise: docs/learning-rate.md."""
 EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.08}
 """Peak rate of a good training over the edge of the explosion; see docs/learning-rate.md."""
 NEAR_START = 4.0
-"""An edge within two doublings of the first rate may as well lie below it."""
+"""An edge within two doublings of the first rate may as well lie below it: a sweep's first loss is
+low at any rate."""
 VALLEY_PLACE = 0.5
 SLIDE_SHARE, SLIDE_SLOPE = 0.15, 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeTest:
+    """What the sweeps measured: training losses in nats, each as long as its rates or shorter."""
+
+    rates: Floats
+    sweeps: tuple[Floats, ...]
+    """At `rates`, until they exploded."""
+    coarse_rates: Floats
+    coarse: Floats
+    """One sweep of the whole range, a step per doubling; none for the rules of the field."""
+    min_lr: float
+    """Where the whole range begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +47,16 @@ class Verdict:
 
     suggestion: Suggestion
     curve: tuple[CurvePoint, ...]
-    """The mean of the sweeps, from which it is read."""
+    """The mean of the fine sweeps, from which the edge is read."""
     reason: str
     """In words, why the status is what it is."""
     rules: dict[str, float | None]
-    """The rate that each rule takes from the mean curve; None where it has no answer."""
+    """The rate that each rule takes; None where it has no answer. The rules of the field look at
+    the whole range: where the fine sweeps do not go over it, that is the coarse one."""
     edges: tuple[float | None, ...]
-    """Where each sweep alone explodes; None where it does not."""
+    """Where each fine sweep alone explodes; None where it does not."""
+    coarse_edge: float | None
+    """The same of the coarse sweep."""
 
 
 def mean_curve(rates: Floats, sweeps: Sequence[Floats]) -> list[CurvePoint]:
@@ -51,28 +69,28 @@ def mean_curve(rates: Floats, sweeps: Sequence[Floats]) -> list[CurvePoint]:
     ]
 
 
-def judge(
-    rates: Floats, sweeps: Sequence[Floats], *, rule: str, edge_to_peak: float, default_lr: float
-) -> Verdict:
+def judge(test: RangeTest, *, rule: str, edge_to_peak: float, default_lr: float) -> Verdict:
     """Return the peak rate for a training, rounded to two digits, and whether to believe it.
 
     Args:
-        rates: of the ramp.
-        sweeps: training losses in nats, each as long as `rates` or until it exploded.
+        test: the sweeps.
         rule: one of `RULES`. `edge` is the edge of the explosion times a factor: the others, which
             look for the best improvement, move by a factor of three and more from seed to seed.
         edge_to_peak: that factor, see `EDGE_TO_PEAK`.
         default_lr: suggested when the curve has no answer.
     """
-    curve = mean_curve(rates, sweeps)
+    curve = mean_curve(test.rates, test.sweeps)
+    coarse = mean_curve(test.coarse_rates, [test.coarse]) if len(test.coarse) else []
+    whole = coarse if test.rates[0] > test.min_lr else curve
     edge = edge_of_explosion(curve)
-    edges = tuple(edge_of_explosion(mean_curve(rates, [losses])) for losses in sweeps)
+    edges = tuple(edge_of_explosion(mean_curve(test.rates, [losses])) for losses in test.sweeps)
     found: dict[str, float | None] = {"edge": None, **dict.fromkeys(SHAPE_RULES)}
-    if len(curve) >= MIN_POINTS:
-        found["edge"] = None if edge is None else edge * edge_to_peak
-        if _falls(curve):
-            found |= {name: find(curve) for name, find in SHAPE_RULES.items()}
-    status, reason = _status(curve, edge, edges, rule=rule, answered=found[rule] is not None)
+    if len(curve) >= MIN_POINTS and edge is not None:
+        found["edge"] = edge * edge_to_peak
+    if len(whole) >= MIN_POINTS and _falls(whole):
+        found |= {name: find(whole) for name, find in SHAPE_RULES.items()}
+    answered = found[rule] is not None
+    status, reason = _status(curve, edge, edges, rule=rule, answered=answered, min_lr=test.min_lr)
     chosen = found[rule]
     lr = default_lr if status != "ok" or chosen is None else float(f"{chosen:.2g}")
     return Verdict(
@@ -81,6 +99,7 @@ def judge(
         reason=reason,
         rules=found,
         edges=edges,
+        coarse_edge=edge_of_explosion(coarse) if coarse else None,
     )
 
 
@@ -150,6 +169,7 @@ def _status(
     *,
     rule: str,
     answered: bool,
+    min_lr: float,
 ) -> tuple[str, str]:
     """Return the verdict and its reason."""
     if len(curve) < MIN_POINTS:
@@ -157,7 +177,7 @@ def _status(
             f"the loss exploded within {len(curve)} steps, at a rate of {curve[-1].lr:.2g}: "
             "lower lr_find.min_lr"
         )
-    if edge is not None and edge < NEAR_START * curve[0].lr:
+    if edge is not None and edge < NEAR_START * min_lr:
         return "diverged", (
             f"the loss rose from the start, at a rate of {edge:.2g}: lower lr_find.min_lr"
         )

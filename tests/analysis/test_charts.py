@@ -11,7 +11,13 @@ from pipeline.analysis.charts import (
     nice_ticks,
     rate_chart,
 )
-from pipeline.core.artifacts import CurvePoint, EpochRecord, ReliabilityBin, RiskPoint
+from pipeline.core.artifacts import (
+    CurvePoint,
+    EpochRecord,
+    ReliabilityBin,
+    RiskPoint,
+    SweepPoint,
+)
 
 
 def epoch(number: int, train: float, valid: float, *, kept: bool = False) -> EpochRecord:
@@ -59,6 +65,18 @@ def test_the_range_test_marks_the_suggested_rate_and_names_the_decades() -> None
     assert chart.flag is not None
     assert chart.flag.x == chart.x_ticks[2].at
     assert chart.flag.text == "suggested 0.1"
+
+
+def test_the_chart_spans_the_coarse_sweep_and_not_the_curve_alone() -> None:
+    curve = [CurvePoint(lr=10.0**k, loss=1.0, spread=0.1) for k in range(-1, 2)]
+    coarse = [SweepPoint(part="whole", sweep=0, lr=10.0**k, loss=1.0) for k in range(-3, 1)]
+    chart = lr_chart(curve, suggested=0.1, sweeps=coarse)
+    assert chart is not None
+    assert [tick.text for tick in chart.x_ticks] == ["0.001", "0.01", "0.1", "1", "10"]
+    faint, main = chart.lines
+    first = [line.points.split()[0].split(",")[0] for line in (faint, main)]
+    assert float(first[0]) == pytest.approx(chart.x_ticks[0].at, abs=0.1)
+    assert float(first[1]) == pytest.approx(chart.x_ticks[2].at, abs=0.1)
 
 
 def test_a_curve_of_one_point_gives_no_chart() -> None:

@@ -8,7 +8,8 @@ import torch
 
 from pipeline.modeling.batches import Augmentation
 from pipeline.modeling.fit import weights_of
-from pipeline.modeling.lr_finder import exploded, ramp, sweep
+from pipeline.modeling.lr_finder import exploded, ramp, range_test, sweep
+from pipeline.modeling.lr_rules import edge_of_explosion, mean_curve
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 
@@ -25,8 +26,84 @@ def test_an_explosion_is_noticed_and_noise_is_not():
     assert not exploded(calm, stop_factor=2.0)
     assert not exploded([*calm, 1.9], stop_factor=2.0)  # one bad batch: the mean of three is 1.09
     assert exploded([*calm, 1.6, 1.7, 1.8], stop_factor=2.0)
+    learned = [0.7, 0.5, 0.3, 0.15, 0.1, 0.1, 0.1, 0.1, 0.4, 0.4]
+    assert not exploded([*learned, 0.4], stop_factor=2.0)  # four times the lowest, and still good
+    assert exploded([*learned, 0.8, 0.9], stop_factor=2.0)
     assert exploded([0.7, float("nan")], stop_factor=2.0)
     assert exploded([float("inf")], stop_factor=2.0)
+
+
+def run_test(edges, **changes):
+    """Run a range test whose sweep k rises from `edges[k]` on; also return what was swept.
+
+    The first loss is that of an untrained network, whatever the rate.
+    """
+    swept = []
+
+    def run_sweep(number, rates):
+        swept.append((number, float(rates[0]), len(rates)))
+        losses = 0.7 + 3 * np.maximum(0, np.log10(rates / edges[number]))
+        losses[0] = 0.7
+        return losses[: max(1, int((losses < 3).sum()))]
+
+    arguments = {
+        "min_lr": 1e-4,
+        "max_lr": 10.0,
+        "steps_per_doubling": 3,
+        "n_sweeps": 2,
+        "near_edge": True,
+    }
+    return range_test(run_sweep, **arguments | changes), swept
+
+
+def coarse_edge_of(test):
+    return edge_of_explosion(mean_curve(test.coarse_rates, [test.coarse]))
+
+
+def test_fine_sweeps_begin_three_doublings_below_the_edge_of_the_coarse_one():
+    test, swept = run_test({0: 0.1, 1: 0.08, 2: 0.12})
+    # 1e-4 to 10 is 16.6 doublings: 17 rates, a step per doubling.
+    assert swept[0] == (0, 1e-4, 17)
+    start = swept[1][1]
+    assert start == pytest.approx(coarse_edge_of(test) / 8)
+    assert swept[1:] == [(1, start, len(test.rates)), (2, start, len(test.rates))]
+    assert test.rates[3] == pytest.approx(2 * start)
+    assert len(test.sweeps) == 2
+    assert len(test.coarse) < len(test.coarse_rates) == 17
+    assert test.min_lr == 1e-4
+
+
+def test_with_few_steps_per_doubling_they_begin_earlier():
+    test, swept = run_test({0: 0.1, 1: 0.1, 2: 0.1}, steps_per_doubling=1)
+    assert [number for number, _, _ in swept] == [0, 1, 2]
+    # Eight points are a curve, so eight doublings.
+    assert swept[1][1] == pytest.approx(coarse_edge_of(test) / 256)
+
+
+def test_fine_sweeps_go_over_the_whole_range_where_the_coarse_one_does_not_tell():
+    for edges in (
+        {0: 1e9, 1: 0.1, 2: 0.1},  # no edge
+        {0: 4e-4, 1: 0.1, 2: 0.1},  # at the first rates
+    ):
+        test, swept = run_test(edges)
+        assert [start for _, start, _ in swept] == [1e-4] * 3
+        assert len(test.rates) == 50  # 3 x 16.6 steps and the first
+
+
+@pytest.mark.parametrize("edge", [0.02, 0.012, 0.004], ids=["near", "at", "below"])
+def test_fine_sweeps_that_began_too_late_are_run_anew_over_the_whole_range(edge):
+    # They begin at 0.008: the coarse sweep's smoothed loss is 20 % up at 0.063.
+    test, swept = run_test({0: 0.1, 1: edge, 2: edge})
+    assert coarse_edge_of(test) == pytest.approx(0.063, rel=0.02)
+    assert [number for number, _, _ in swept] == [0, 1, 2, 1, 2]
+    assert swept[-1][1] == test.rates[0] == 1e-4
+    assert edge_of_explosion(mean_curve(test.rates, test.sweeps)) < 4 * 0.008
+
+
+def test_without_a_coarse_sweep_all_go_over_the_whole_range():
+    test, swept = run_test({1: 0.1, 2: 0.1}, near_edge=False)
+    assert [(number, start) for number, start, _ in swept] == [(1, 1e-4), (2, 1e-4)]
+    assert len(test.coarse) == len(test.coarse_rates) == 0
 
 
 PLAIN = Augmentation(crop_min_area=1.0, flip=False)

@@ -7,6 +7,7 @@ from pipeline.core.artifacts import CurvePoint
 from pipeline.modeling.lr_finder import ramp
 from pipeline.modeling.lr_rules import (
     RULES,
+    RangeTest,
     edge_of_explosion,
     judge,
     mean_curve,
@@ -42,8 +43,14 @@ def sweep_with_edge(edge, *, fall=0.2):
     return 0.7 - fall * np.linspace(0, 1, len(RATES)) + rise
 
 
-def judged(sweeps, rule="edge", rates=RATES):
-    return judge(rates, sweeps, rule=rule, edge_to_peak=0.5, default_lr=9.0)
+NOTHING = np.empty(0)
+
+
+def judged(sweeps, rule="edge", **changes):
+    """Judge sweeps over the whole range; `changes` are fields of the test."""
+    whole = {"coarse_rates": NOTHING, "coarse": NOTHING, "min_lr": RATES[0]}
+    test = RangeTest(**{"rates": RATES, "sweeps": tuple(sweeps)} | whole | changes)
+    return judge(test, rule=rule, edge_to_peak=0.5, default_lr=9.0)
 
 
 def test_the_edge_lies_where_the_loss_is_a_fifth_above_its_lowest():
@@ -79,6 +86,35 @@ def test_another_rule_can_be_chosen():
         assert verdict.suggestion.status == "ok"
         assert verdict.suggestion.lr == float(f"{verdict.rules[rule]:.2g}")
         assert verdict.rules == judged(sweeps).rules
+
+
+def test_the_edge_is_that_of_the_fine_sweeps_and_the_shape_that_of_the_coarse_one():
+    rates = ramp(min_lr=0.0125, max_lr=10.0, steps_per_doubling=3)
+    late = len(RATES) - len(rates)
+    fine = [sweep_with_edge(0.1)[late:]] * 3
+    coarse_rates = np.array([point.lr for point in TEXTBOOK])
+    coarse = np.array([point.loss for point in TEXTBOOK])
+    near = judged(fine, rates=rates, coarse_rates=coarse_rates, coarse=coarse)
+    edge = edge_of_explosion(mean_curve(rates, fine))
+    assert near.rules["edge"] == pytest.approx(edge / 2)
+    assert near.curve[0].lr == 0.0125
+    assert near.suggestion.status == "ok"
+    whole = mean_curve(coarse_rates, [coarse])
+    assert near.rules["minimum"] == pytest.approx(tenth_of_minimum(whole))
+    assert near.rules["steepest"] < 0.0125
+    assert near.coarse_edge == pytest.approx(edge_of_explosion(whole))
+    # Where the fine ones do go over the whole range, they are three.
+    every = [sweep_with_edge(0.1)] * 3
+    full = judged(every, coarse_rates=coarse_rates, coarse=coarse)
+    assert full.rules == judged(every).rules
+
+
+def test_an_edge_near_the_start_of_the_fine_sweeps_has_not_diverged():
+    # Within two doublings of the first rate of the sweeps, but far from that of the range.
+    rates = ramp(min_lr=0.05, max_lr=10.0, steps_per_doubling=3)
+    fine = [0.7 + 3 * np.maximum(0, np.log10(rates / 0.1))] * 3
+    assert judged(fine, rates=rates).suggestion.status == "ok"
+    assert judged(fine, rates=rates, min_lr=0.05).suggestion.status == "diverged"
 
 
 def test_sweeps_that_explode_at_rates_far_apart_are_noise():
