@@ -23,7 +23,7 @@ from pipeline.core.stage import run_stage
 from pipeline.modeling.augment import Augmentation
 from pipeline.modeling.device import Compute, choose_compute
 from pipeline.modeling.lr_finder import Floats, range_test, sweep
-from pipeline.modeling.lr_rules import EDGE_TO_PEAK, RangeTest, Verdict, judge
+from pipeline.modeling.lr_rules import EDGE_TO_PEAK, EXPLODING, RangeTest, Verdict, judge
 from pipeline.modeling.optimizers import default_lr
 from pipeline.modeling.zoo import build_model, fit_to_data
 from pipeline.packing.packed import Packed, read_packed
@@ -47,7 +47,7 @@ def run(params: Params, layout: Layout) -> None:
             max_lr=params.lr_find.max_lr,
             steps_per_doubling=params.lr_find.steps_per_doubling,
             n_sweeps=params.lr_find.sweeps,
-            near_edge=params.lr_find.rule == "edge",
+            near_edge=params.lr_find.rule == "edge" and params.train.optimizer in EXPLODING,
         )
         verdicts[part] = _verdict(tests[part], params, part=part)
     _write(layout, tests, verdicts)

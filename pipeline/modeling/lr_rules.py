@@ -20,6 +20,9 @@ NOISY = 3.0
 """Edges of single sweeps that differ by more than this factor are noise: docs/learning-rate.md."""
 EDGE_TO_PEAK = {"muon": 0.6, "sgd": 1.5, "adamw": 0.08}
 """Peak rate of a good training over the edge of the explosion; see docs/learning-rate.md."""
+EXPLODING = frozenset({"muon", "sgd"})
+"""Their edge does not depend on where a sweep began. AdamW's does, by a factor of ten: its steps
+are as long whatever the gradient, so its loss wanders, and less the larger the weights are."""
 NEAR_START = 4.0
 """An edge within two doublings of the first rate may as well lie below it: a sweep's first loss is
 low at any rate."""
@@ -36,7 +39,7 @@ class RangeTest:
     """At `rates`, until they exploded."""
     coarse_rates: Floats
     coarse: Floats
-    """One sweep of the whole range, a step per doubling; none for the rules of the field."""
+    """One sweep of the whole range, a step per doubling; none where it is not asked for."""
     min_lr: float
     """Where the whole range begins."""
 

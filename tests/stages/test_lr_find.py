@@ -71,8 +71,12 @@ def test_one_sweep_doubles_over_the_whole_range_and_the_others_begin_near_its_ed
     assert suggestion.head_lr is None
 
 
-def test_for_a_rule_of_the_field_every_sweep_goes_over_the_whole_range(params, layout):
-    run(replace(params, lr_find=replace(params.lr_find, rule="minimum")), layout)
+@pytest.mark.parametrize(("rule", "optimizer"), [("minimum", "sgd"), ("edge", "adamw")])
+def test_for_a_rule_of_the_field_and_for_adamw_every_sweep_goes_over_the_whole_range(
+    params, layout, rule, optimizer
+):
+    params = replace(params, train=replace(params.train, optimizer=optimizer))
+    run(replace(params, lr_find=replace(params.lr_find, rule=rule)), layout)
     assert {number: rates[0] for number, rates in sweeps_of(layout).items()} == {1: 1e-4, 2: 1e-4}
 
 
