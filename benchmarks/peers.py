@@ -45,6 +45,7 @@ WHAT = {
 }
 """What is compared, and the figures of each; ratios are those of the first."""
 PEERS = ("ours", "fastai", "torchvision")
+WITHOUT_RANGE_TEST = "torchvision"
 
 
 def main() -> None:
@@ -82,9 +83,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="1; all cores for accuracy")
     parser.add_argument("--train", default="", help="changes of our recipe: NAME=VALUE;NAME=VALUE")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, help="all that have it")
     parser.add_argument("--peer-python", default=sys.executable, help="the one with fastai")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    able = [p for p in PEERS if arguments.what != "lr_find" or p != WITHOUT_RANGE_TEST]
+    arguments.peers = arguments.peers or able
+    if not set(arguments.peers) <= set(able):
+        parser.error(f"--peers: {WITHOUT_RANGE_TEST}'s loop has no lr_find")
+    return arguments
 
 
 def _prepare(
