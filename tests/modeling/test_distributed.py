@@ -49,8 +49,8 @@ DOUBLE = {
 VALUES = {
     "train.optimizer": "sgd",
     "train.lr": "0.002",
-    # With some seeds a weight changed by 1e-7 makes a max-pool take another pixel, and the loss of one
-    # process move by 1e-3; with this one three such changes moved it by less than 1e-6.
+    # With some seeds weights changed by 1e-7 make a max-pool take another pixel, and the loss of
+    # one process move by 1e-3; with this one three such changes moved it by less than 1e-6.
     "train.seed": "3",
     "train.epochs": "2",
     "train.batch_size": "16",
