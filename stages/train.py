@@ -12,8 +12,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from pipeline.core.artifacts import EpochRecord, Suggestion, read_suggestion, write_records
 from pipeline.core.atomic import write_json
 from pipeline.core.errors import TrainingError
@@ -25,7 +23,7 @@ from pipeline.core.progress import Progress
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
 from pipeline.modeling.checkpoint import save_checkpoint
-from pipeline.modeling.device import Compute, choose_compute
+from pipeline.modeling.device import Compute, choose_compute, threads_in_use
 from pipeline.modeling.feed import Features
 from pipeline.modeling.fingerprint import Origin, code_files, data_files, machine
 from pipeline.modeling.fit import Fitting
@@ -148,7 +146,7 @@ def _features(
             model, packed.train, packed.valid, compute=compute, folder=folder
         )
         found = asdict(features)
-    return Features(**group.shared(found, device=torch.device("cpu")))
+    return Features(**group.shared(found))
 
 
 def _train(session: Session, layout: Layout) -> None:
@@ -188,7 +186,7 @@ def _write_progress(layout: Layout, history: Sequence[EpochRecord], *, lr: float
             "epochs": len(history),
             "kept_epoch": best.epoch,
             "overfitting_epochs": sum(record.overfitting for record in history),
-            "threads": torch.get_num_threads(),
+            "threads": threads_in_use(),
             "train_loss": round(best.train_loss, 4),
             "valid_loss": round(best.valid_loss, 4),
             "valid_accuracy": round(best.valid_accuracy, 4),

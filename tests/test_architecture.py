@@ -1,6 +1,7 @@
 """Modules import only from lower floors, and what must be free of torch is."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,11 +68,39 @@ def test_a_module_imports_only_from_lower_floors(path):
     assert above == set()
 
 
-def test_packages_hold_nothing_but_a_docstring():
+def test_the_two_packages_hold_nothing_that_a_result_depends_on():
     # So that dvc.yaml need not list them.
-    for path in (Path("pipeline/__init__.py"), Path("stages/__init__.py")):
-        (statement,) = ast.parse(path.read_text()).body
-        assert isinstance(statement, ast.Expr)
+    (statement,) = ast.parse(Path("stages/__init__.py").read_text()).body
+    assert isinstance(statement, ast.Expr)
+    said, imported, setting = ast.parse(Path("pipeline/__init__.py").read_text()).body
+    assert isinstance(said, ast.Expr)
+    assert ast.unparse(imported) == "import os"
+    assert ast.unparse(setting).startswith("os.environ.setdefault('GOMP_SPINCOUNT', ")
+
+
+LOADS = """\
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("torch, spins:", os.environ.get("GOMP_SPINCOUNT"), flush=True)
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize("stage", ["lr_find", "train", "evaluate", "export_onnx", "report"])
+@pytest.mark.parametrize("own", [None, "77"])
+def test_how_long_idle_threads_spin_is_said_before_torch_is_loaded(stage, own):
+    environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    run = subprocess.run(
+        [sys.executable, "-c", f"{LOADS}import stages.{stage}"],
+        env=environment | ({"GOMP_SPINCOUNT": own} if own else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == f"torch, spins: {own or 1000}\n"
 
 
 def test_what_serves_and_prepares_is_free_of_torch():

@@ -76,6 +76,11 @@ def set_threads(threads: int | None) -> None:
     torch.set_num_threads(threads or available_cores())
 
 
+def threads_in_use() -> int:
+    """Return the CPU threads of one operation."""
+    return torch.get_num_threads()
+
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 

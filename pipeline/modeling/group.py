@@ -63,7 +63,7 @@ class Group:
             dist.all_reduce(found, op=dist.ReduceOp.MAX)
         return int(found)
 
-    def shared(self, state: dict[str, Any] | None, *, device: torch.device) -> Any:
+    def shared(self, state: dict[str, Any] | None, *, device: torch.device | str = "cpu") -> Any:
         """Return what the first process calls this with; the others' argument plays no part.
 
         Args:
