@@ -30,8 +30,8 @@ class Classify:
 
     def __init__(self, model: str) -> None:
         self._classifier = OnnxClassifier(Path(model))
-        threshold = getattr(self._classifier, "threshold", None)
-        self._columns = Columns(self._classifier.spec.classes, threshold is not None)
+        spec = self._classifier.spec
+        self._columns = Columns(spec.classes, spec.threshold is not None)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the columns of batch prediction's table."""

@@ -19,7 +19,9 @@ def png(colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> bytes
     return file.getvalue()
 
 
-def colour_model(*, batch: str | int = "N", out: str = "probabilities") -> onnx.ModelProto:
+def colour_model(
+    *, batch: str | int = "N", out: str = "probabilities", threshold: float | None = None
+) -> onnx.ModelProto:
     """Softmax of (blue, green, red) / 32: red 96 gives e^3 / (e^3 + 2) = 0.909443."""
     weights = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], np.float32) / 32
     nodes = [
@@ -43,6 +45,7 @@ def colour_model(*, batch: str | int = "N", out: str = "probabilities") -> onnx.
         arch="colour",
         classes=("blue", "green", "red"),
         preprocess=PreprocessSpec(size_px=SIZE_PX),
+        threshold=threshold,
     )
     helper.set_model_props(model, {"spec": spec.to_json()})
     return model

@@ -37,6 +37,19 @@ def test_weights_are_signed_per_channel_and_activations_unsigned(quantised):
     assert {entry.domain for entry in proto.opset_import} == {""}
 
 
+def test_two_products_never_saturate_a_16_bit_sum(quantised):
+    # As `vpmaddubsw` adds them on CPUs without VNNI.
+    weights = [
+        numpy_helper.to_array(tensor).astype(int)
+        for tensor in onnx.load_from_string(quantised).graph.initializer
+        if tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    assert len(weights) >= 9
+    largest = max(abs(each).max() for each in weights)
+    assert 32 < largest  # 7 bits are used
+    assert 2 * 255 * largest <= 32767
+
+
 def test_it_is_a_quarter_of_the_size_and_still_the_same_model(content, quantised, pixels, save):
     assert len(quantised) < 0.3 * len(content)
     small = OnnxClassifier(save(quantised), device="cpu")
