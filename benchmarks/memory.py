@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,7 +77,8 @@ def _draw(folder: Path, n_images: int) -> Path:
     params, layout = load_params(), Layout(folder)
     layout.raw_archive.parent.mkdir(parents=True)
     data = replace(params.data, source="synthetic", sha256=None, synthetic_images=n_images)
-    download.run(replace(params, data=data), layout)
+    with chdir(folder):  # the record of the source seen belongs to the project
+        download.run(replace(params, data=data), layout)
     return layout.raw_archive
 
 

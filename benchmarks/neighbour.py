@@ -74,6 +74,8 @@ def _neighbour(arguments: argparse.Namespace) -> Iterator[None]:
         time.sleep(START_S)
         try:
             yield
+            if training.poll() is not None:
+                raise RuntimeError("the neighbour ended while steps were measured")
         finally:
             training.kill()
 

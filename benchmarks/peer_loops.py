@@ -221,7 +221,7 @@ def _ours_speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ours_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pipeline.core.artifacts import EpochRecord, read_records
+    from pipeline.core.artifacts import EpochRecord, read_records, read_suggestion
     from pipeline.core.layout import Layout
     from stages import lr_find, train
 
@@ -231,7 +231,7 @@ def _ours_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     train.run(params, layout)
     history = read_records(layout.history, EpochRecord, stage="train")
     figures = _figures([record.valid_accuracy for record in history], start, cpu)
-    return {**figures, "lr": max(record.lr for record in history)}
+    return {**figures, "lr": read_suggestion(layout.suggestion).lr}
 
 
 def _ours_lr_find(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -156,7 +156,8 @@ def _quarters(folder: Path) -> list[Images]:
     params, layout = load_params(REPOSITORY / "params.yaml"), Layout(folder)
     layout.raw_archive.parent.mkdir(parents=True)
     data = replace(params.data, source="synthetic", sha256=None, synthetic_images=DRAWN)
-    download.run(replace(params, data=data), layout)
+    with chdir(folder):  # the record of the source seen belongs to the project
+        download.run(replace(params, data=data), layout)
     found: dict[str, list[Images]] = {}
     with RawArchive(layout.raw_archive) as archive:
         for member in archive.members:

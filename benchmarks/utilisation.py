@@ -3,9 +3,10 @@
     python -m benchmarks.utilisation --arch compact --size-px 64 --batch-size 64
 
 FLOPs are counted by torch's own counter over one forward and backward pass (convolutions and
-matrix products; the optimizer's are listed apart) and divided by the median time of a whole step.
-The peak is the best of several square bf16 matrix products measured in the same run, between the
-steps. Images are random: nothing is decoded, but order and augmentation are those of params.yaml.
+matrix products; those of the optimizer are listed apart) and divided by the median time of a whole
+step. The peak is the best of several square matrix products, in the precision of the training,
+measured in the same run, between the steps. Images are random: nothing is decoded, but order and
+augmentation are those of params.yaml.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.core.params import load_params
@@ -52,9 +54,10 @@ def main() -> None:
     print(f"matrix product, best of sides {GEMM_SIDES}: {best / 1e9:.0f} GFLOP/s")
     print(
         f"{arguments.arch}, {arguments.size_px} px, batch {arguments.batch_size}: "
-        f"{figures['flops'] / 1e9:.1f} GFLOP a step, median {1e3 * figures['step_s']:.1f} ms "
-        f"(n = {arguments.steps}), {figures['rate'] / 1e9:.0f} GFLOP/s, "
-        f"{figures['rate'] / best:.0%} of the peak"
+        f"{figures['flops'] / 1e9:.1f} GFLOP a step and "
+        f"{figures['optimizer_flops'] / 1e9:.1f} of the optimizer, "
+        f"median {1e3 * figures['step_s']:.1f} ms (n = {arguments.steps}), "
+        f"{figures['rate'] / 1e9:.0f} GFLOP/s, {figures['rate'] / best:.0%} of the peak"
     )
     print(
         f"input and augmentation: {1e3 * figures['input_s']:.1f} ms, "
@@ -105,10 +108,7 @@ def _measure(
     )
     wait = torch.cuda.synchronize if compute.device.type == "cuda" else lambda: None
     inputs, steps = [], []
-    with FlopCounterMode(display=False) as counter:
-        # It knows torch's own gradients of kernels, not the gathered ones.
-        plain = replace(compute, gathers=False)
-        _step(model, optimizer, *next(batches), params.label_smoothing, plain)
+    flops, optimizer_flops = _flops(model, optimizer, *next(batches), compute)
     for number in range(WARM_UP + arguments.steps):
         start = clock()
         pixels, labels = next(batches)
@@ -121,13 +121,27 @@ def _measure(
         if number % 10 == 0:
             peak.extend(_matrix_product(side, compute, clock, wait) for side in GEMM_SIDES)
     step_s = statistics.median(steps)
-    flops = float(counter.get_total_flops())
     return {
         "flops": flops,
+        "optimizer_flops": optimizer_flops,
         "step_s": step_s,
         "rate": flops / step_s,
         "input_s": statistics.median(inputs),
     }
+
+
+def _flops(
+    model: Any, optimizer: Any, pixels: Any, labels: Any, compute: Compute
+) -> tuple[float, float]:
+    """Return the FLOPs of a forward and backward pass, and those of the optimizer's step."""
+    plain = replace(compute, gathers=False)  # the counter knows torch's own gradients of kernels
+    with FlopCounterMode(display=False) as passes, plain.autocast():
+        loss = F.cross_entropy(model(pixels.to(compute.device)), labels.to(compute.device))
+        loss.backward()
+    with FlopCounterMode(display=False) as stepping:
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(passes.get_total_flops()), float(stepping.get_total_flops())
 
 
 def _step(

@@ -3,18 +3,21 @@
 Reads   data/packed
 Writes  reports/lr_find/suggestion.json, reports/lr_find/curve.csv, reports/lr_find/sweeps.csv,
         reports/lr_find/rules.json
-Params  lr_find, model, train.batch_size, train.optimizer, train.weight_decay, train.lr_factors,
-        train.freeze_epochs, train.sizes_px, train.label_smoothing, train.precision and the
-        augmentation: train.crop_min_area, flip, jitter, erasing, mixup, cutmix
+Params  lr_find, model, train.batch_size, train.accumulate, train.optimizer, train.weight_decay,
+        train.lr_factors, train.freeze_epochs, train.sizes_px, train.label_smoothing,
+        train.precision and the augmentation: train.crop_min_area, flip, jitter, erasing, mixup,
+        cutmix
 """
 
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from pipeline.core.artifacts import CurvePoint, SweepPoint, write_records, write_suggestion
 from pipeline.core.atomic import write_json
+from pipeline.core.errors import ParamsError
 from pipeline.core.layout import Layout
 from pipeline.core.params import Params
 from pipeline.core.process import available_cores
@@ -25,7 +28,7 @@ from pipeline.modeling.device import Compute, choose_compute
 from pipeline.modeling.lr_finder import Floats, range_test, sweep
 from pipeline.modeling.lr_rules import EDGE_TO_PEAK, EXPLODING, RangeTest, Verdict, judge
 from pipeline.modeling.optimizers import default_lr
-from pipeline.modeling.zoo import build_model, fit_to_data
+from pipeline.modeling.zoo import initial_model
 from pipeline.packing.packed import Packed, read_packed
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ WHOLE, HEAD = "whole", "head"
 
 
 def run(params: Params, layout: Layout) -> None:
+    _refuse_own_model(params.model.weights, layout)
     packed = read_packed(layout.packed, workers=params.runtime.workers or available_cores())
     compute = choose_compute(
         device=params.runtime.device,
@@ -58,18 +62,27 @@ def run(params: Params, layout: Layout) -> None:
         )
 
 
+def _refuse_own_model(weights: str, layout: Layout) -> None:
+    """Raise ParamsError if the training is to start from the file that it makes."""
+    if Path(weights).resolve() == layout.model.resolve():
+        raise ParamsError(
+            f"model.weights: found {weights}, which DVC removes before a training; "
+            f"copy it and name the copy: cp {layout.model} models/start.pt"
+        )
+
+
 def _sweep(
     params: Params, packed: Packed, compute: Compute, part: str, number: int, rates: Floats
 ) -> Floats:
     """Run one sweep of a network with weights, batches and augmentation of its own seed."""
     seed = params.lr_find.seed + number
-    model = build_model(
+    model = initial_model(
         params.model.arch,
         n_classes=len(packed.classes),
         weights=params.model.weights,
         seed=seed,
+        train=packed.train,
     )
-    fit_to_data(model, packed.train)
     title = f"lr_find, {part}, " + (f"sweep {number}" if number else "coarse sweep")
     with Progress(title, total=len(rates), unit="steps") as progress:
         return sweep(
@@ -79,6 +92,7 @@ def _sweep(
             optimizer_name=params.train.optimizer,
             weight_decay=params.train.weight_decay,
             batch_size=params.train.batch_size,
+            parts=params.train.accumulate,
             size_px=params.train.sizes_px[0],
             augmentation=Augmentation(
                 crop_min_area=params.train.crop_min_area,

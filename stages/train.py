@@ -40,7 +40,7 @@ from pipeline.modeling.resume import (
 )
 from pipeline.modeling.session import Session
 from pipeline.modeling.sync_norm import synchronized
-from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, without_head
+from pipeline.modeling.zoo import Classifier, initial_model, without_head
 from pipeline.packing.packed import Packed, read_packed
 
 log = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ def _fit(params: Params, layout: Layout, group: Group) -> None:
         precision=settings.pop("precision"),
     )
     recipe = Recipe(**settings)
-    model = build_model(
+    model = initial_model(
         params.model.arch,
         n_classes=len(packed.classes),
         weights=params.model.weights,
         seed=params.train.seed,
+        train=packed.train,
     )
-    fit_to_data(model, packed.train)
     model = synchronized(model.to(compute.device), group, device=compute.device)
     origin = Origin(
         settings={"arch": params.model.arch, **machine(compute, group)},
@@ -145,7 +145,7 @@ def _features(
         features = cached_features(
             model, packed.train, packed.valid, compute=compute, folder=folder
         )
-        found = asdict(features)
+        found = {"train": features.train, "valid": features.valid}
     return Features(**group.shared(found))
 
 

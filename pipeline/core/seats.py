@@ -49,9 +49,9 @@ def notice_company(threads: int) -> None:
     company = _company()
     if company and threads > usable_cores() // 2:
         log.warning(
-            "%s computes on these %d cores too: each gets a share of them, and threads that wait for "
-            "a core cost about a tenth of it; for N queue workers run %s=N dvc queue start -j N, or "
-            "set runtime.threads",
+            "%s computes on these %d cores too: each gets a share of them, and loses a fifth of it "
+            "to threads that wait; for N queue workers run %s=N dvc queue start -j N, or set "
+            "runtime.threads",
             *(company, usable_cores(), JOBS),
         )
 

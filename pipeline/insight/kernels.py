@@ -8,7 +8,7 @@ from torch import nn
 from pipeline.core.errors import ParamsError
 from pipeline.imaging.spec import ModelSpec
 from pipeline.insight.pictures import Bytes, Floats, Picture, mosaic, picture, signed
-from pipeline.modeling.zoo import Classifier, build_model, fit_to_data
+from pipeline.modeling.zoo import Classifier, initial_model
 from pipeline.packing.packed import PackedSplit
 
 MAX_KERNELS = 64
@@ -36,10 +36,11 @@ def starting_model(
     weights cannot be had any more.
     """
     try:
-        model = build_model(spec.arch, n_classes=len(spec.classes), weights=weights, seed=seed)
+        model = initial_model(
+            spec.arch, n_classes=len(spec.classes), weights=weights, seed=seed, train=train
+        )
     except ParamsError:
         return None
-    fit_to_data(model, train)
     return model.eval()
 
 

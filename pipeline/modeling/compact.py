@@ -5,6 +5,7 @@ the first layer whitens 2x2 patches and is not trained (Jordan 2024, arXiv:2404.
 1.9 million parameters, 0.24 GFLOP forward per 64 px image.
 """
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -40,10 +41,15 @@ class Compact(nn.Module):
         return cast(Tensor, self.fc(features.mean(dim=(2, 3))))
 
     @torch.no_grad()
-    def fit_whitening(self, images: Tensor) -> None:
+    def fit_whitening(self, batches: Iterable[Tensor]) -> None:
         """Set the first layer so that 2x2 patches of images (N, 3, H, W) leave it uncorrelated."""
-        patches = F.unfold(images.double(), WHITEN_PX).transpose(1, 2).reshape(-1, 3 * WHITEN_PX**2)
-        covariance = patches.T @ patches / len(patches)
+        n_values, n_patches = 3 * WHITEN_PX**2, 0
+        products = torch.zeros(n_values, n_values, dtype=torch.float64)
+        for images in batches:
+            patches = F.unfold(images.double(), WHITEN_PX).transpose(1, 2).reshape(-1, n_values)
+            products += patches.T @ patches
+            n_patches += len(patches)
+        covariance = products / n_patches
         values, vectors = torch.linalg.eigh(covariance)
         # The sign of an eigenvector is arbitrary; fixed, the layer is the same on every machine.
         largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))

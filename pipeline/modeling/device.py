@@ -59,6 +59,8 @@ def choose_compute(*, device: str, threads: int | None, precision: str) -> Compu
     # Nothing here reads memory that it did not write; filling it took 14 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    # fp32 is fp32, as the exported model computes: TF32 moves probabilities by 1e-3.
+    torch.backends.cudnn.allow_tf32 = False
     _keep_freed_memory()
     chosen = torch.device(_device_name(device))
     if chosen.type == "cuda":

@@ -40,21 +40,8 @@ from pipeline.modeling.step import all_finite, balancing_weights, train_step
 from pipeline.modeling.zoo import Classifier, head_of
 from pipeline.packing.packed import PackedSplit
 
-__all__ = ["Fitting", "fit", "fit_in_phases", "train_step", "weights_of"]
+__all__ = ["Fitting", "fit", "train_step", "weights_of"]
 OnStep = Callable[[int], None]
-
-
-def fit_in_phases(
-    model: Classifier,
-    train: PackedSplit,
-    valid: PackedSplit,
-    recipe: Recipe,
-    *,
-    compute: Compute,
-    on_step: OnStep = lambda n_images: None,
-) -> Iterator[EpochRecord]:
-    """Train the head alone for `freeze_epochs`, then everything for `epochs`; see `Fitting`."""
-    yield from Fitting(model, train, valid, recipe, compute=compute).run(on_step)
 
 
 def fit(

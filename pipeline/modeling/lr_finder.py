@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.core.errors import ParamsError
 from pipeline.modeling.batches import Augmentation, train_batches
 from pipeline.modeling.device import Compute
 from pipeline.modeling.layers import frozen_body, train_mode
@@ -63,7 +64,16 @@ def range_test(
         near_edge: begin the fine ones near the edge of the coarse one. They go over the whole
             range where it has no edge, and where theirs does not lie well behind their beginning.
             False goes over the whole range in any case, without a coarse sweep.
+
+    Raises:
+        ParamsError: the range has too few rates for a curve.
     """
+    n_rates = len(ramp(min_lr=min_lr, max_lr=max_lr, steps_per_doubling=steps_per_doubling))
+    if n_rates < MIN_POINTS:
+        raise ParamsError(
+            f"lr_find: found {n_rates} rates from min_lr {min_lr:g} to max_lr {max_lr:g}, allowed: "
+            f"at least {MIN_POINTS}; widen the range or raise steps_per_doubling"
+        )
 
     def swept_from(start: float) -> RangeTest:
         rates = ramp(min_lr=start, max_lr=max_lr, steps_per_doubling=steps_per_doubling)
@@ -105,6 +115,7 @@ def sweep(
     optimizer_name: str,
     weight_decay: float,
     batch_size: int,
+    parts: int = 1,
     size_px: int,
     augmentation: Augmentation,
     label_smoothing: float,
@@ -127,6 +138,7 @@ def sweep(
         optimizer_name: `muon`, `sgd` or `adamw`.
         weight_decay: of all parameters.
         batch_size: as in the training.
+        parts: in which a batch goes through the network, as in the training.
         size_px: side of the crops.
         augmentation: as in the training.
         label_smoothing: as in the training.
@@ -147,7 +159,7 @@ def sweep(
         seed=seed,
         n_classes=n_classes,
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[compute.device] if compute.device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout
         copied = copy.deepcopy(model)
         with frozen_body(copied) if head_alone else nullcontext():
@@ -170,6 +182,7 @@ def sweep(
                     targets,
                     label_smoothing=label_smoothing,
                     compute=compute,
+                    parts=parts,
                 )
                 losses.append(loss.item())
                 on_step(1)

@@ -195,6 +195,8 @@ def _status(
     if rule == "edge" and (len(known) < len(edges) or max(known) > NOISY * min(known)):
         each = ", ".join("none" if edge is None else f"{edge:.2g}" for edge in edges)
         return "noisy", f"the sweeps explode at different rates ({each}): raise lr_find.sweeps"
+    if edge is None:
+        return "ok", f"the loss falls, and never rises by {EDGE - 1:.0%}"
     return "ok", "the loss rises sharply past its lowest point"
 
 

@@ -39,17 +39,20 @@ def train_step(
         label_smoothing: share of a target that is spread over all classes.
         compute: where the model lives.
         class_weights: (K,), of the loss; the mean is divided by the weights of the batch's labels.
-        parts: the batch goes through the network in so many parts whose gradients are summed, which
-            takes less memory and gives the same step, save for batch norm, which sees a part only.
+        parts: the batch goes through the network in so many parts, or fewer where they would be
+            single images, whose gradients are summed. This takes less memory and gives the same
+            step, save for batch norm, which sees a part only.
         clip_norm: the gradient's largest L2 norm over all parameters; None does not clip.
         group: who takes the step.
     """
     inputs, targets = inputs.to(compute.device), targets.to(compute.device)
     total = torch.zeros((), device=compute.device)
     whole = _weight(targets, class_weights)
-    # Batch norm waits for all processes in each part, so they must have equally many.
-    cut = torch.chunk if group.size == 1 else torch.tensor_split
-    for x, y in zip(cut(inputs, parts), cut(targets, parts), strict=True):
+    if group.size == 1:  # batch norm refuses a single image
+        parts = max(1, min(parts, len(inputs) // 2))
+    # In a group it waits for all processes in each part, so they must have equally many.
+    split = torch.tensor_split
+    for x, y in zip(split(inputs, parts), split(targets, parts), strict=True):
         with compute.autocast(), compute.gradients():
             logits = model(x)
         loss = F.cross_entropy(

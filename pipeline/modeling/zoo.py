@@ -1,6 +1,7 @@
 """Networks by name: our compact one and every classifier that torchvision builds."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,10 @@ from pipeline.packing.packed import PackedSplit
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]; what torchvision's weights were trained with
 IMAGENET_STD = (0.229, 0.224, 0.225)
 WHITENING_IMAGES = 512
+WHITENING_SLICE = 32
+"""Images at a time: all of them at 512 px would take 26 GB."""
+
+AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")
 
 
 class Classifier(nn.Module):
@@ -37,9 +42,7 @@ class Classifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits (N, K) from uint8 pixels (N, H, W, 3)."""
-        logits = self.network(self.normalize(pixels))
-        # Inception and GoogLeNet return auxiliary outputs beside the logits while they train.
-        return logits if isinstance(logits, Tensor) else logits.logits
+        return cast(Tensor, self.network(self.normalize(pixels)))
 
 
 def build_model(arch: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> Classifier:
@@ -54,13 +57,28 @@ def build_model(arch: str, *, n_classes: int, weights: str = "none", seed: int =
     Raises:
         ParamsError: the architecture is unknown, or the weights cannot be had or do not fit.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    # Of the CPU alone: networks are made there, and no GPU is looked at that another process uses.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         network = _build_network(arch, n_classes, pretrained=weights == "imagenet")
     if weights not in ("none", "imagenet"):
         _load_weights(network, Path(weights))
     model = Classifier(network)
     return model.to(memory_format=torch.channels_last)
+
+
+def initial_model(
+    arch: str, *, n_classes: int, weights: str, seed: int, train: PackedSplit
+) -> Classifier:
+    """Return a classifier as it is before its first step; see `build_model` and `fit_to_data`.
+
+    A file of weights brings what `compact` takes from the images: its further layers were trained
+    on that.
+    """
+    model = build_model(arch, n_classes=n_classes, weights=weights, seed=seed)
+    if weights == "none":
+        fit_to_data(model, train)
+    return model
 
 
 @torch.no_grad()
@@ -71,7 +89,10 @@ def fit_to_data(model: Classifier, train: PackedSplit) -> None:
     """
     if isinstance(model.network, Compact):
         index = np.linspace(0, len(train) - 1, min(len(train), WHITENING_IMAGES)).astype(int)
-        model.network.fit_whitening(model.normalize(torch.from_numpy(train.pixels[index])))
+        slices = np.array_split(index, math.ceil(len(index) / WHITENING_SLICE))
+        model.network.fit_whitening(
+            model.normalize(torch.from_numpy(train.pixels[part])) for part in slices
+        )
 
 
 def head_of(model: Classifier) -> nn.Module:
@@ -116,18 +137,31 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
                 f"model.weights: imagenet weights of {arch} cannot be downloaded ({error}); "
                 f"set none, or copy that file to {torch.hub.get_dir()}/checkpoints and run again"
             ) from error
+    _remove_auxiliary_heads(network)
     _replace_head(network, n_classes)
     return cast(nn.Module, network)
 
 
 def _head_name(network: nn.Module) -> str:
     """Return the name of the layer that makes the logits: the last linear one, or convolution."""
-    kinds = [
-        (name, module) for name, module in network.named_modules() if "aux" not in name.lower()
-    ]
+    kinds = list(network.named_modules())
     linear = [name for name, module in kinds if isinstance(module, nn.Linear)]
     convs = [name for name, module in kinds if isinstance(module, nn.Conv2d)]
     return str((linear or convs)[-1])  # SqueezeNet's head is a convolution
+
+
+def _remove_auxiliary_heads(network: nn.Module) -> None:
+    """Make Inception and GoogLeNet plain networks, the same with and without pretrained weights.
+
+    Their further heads, for the training alone, refuse small images, and torchvision decides by the
+    weights whether they are there and whether the input is scaled.
+    """
+    if hasattr(network, "aux_logits"):
+        network.aux_logits = False  # type: ignore[assignment]
+        network.transform_input = True  # type: ignore[assignment]
+        for name in AUXILIARY_HEADS:
+            if hasattr(network, name):
+                setattr(network, name, None)
 
 
 def _replace_head(network: nn.Module, n_classes: int) -> None:
@@ -145,7 +179,8 @@ def _replace_head(network: nn.Module, n_classes: int) -> None:
 
 def _load_weights(network: nn.Module, path: Path) -> None:
     """Load a state dict; a head for another number of classes is left as it was made."""
-    state = _read_state(path)
+    further = tuple(f"{name}." for name in AUXILIARY_HEADS)
+    state = {k: v for k, v in _read_state(path).items() if not k.startswith(further)}
     own = network.state_dict()
     head = _head_name(network)
     for name in [n for n in state if n.startswith(f"{head}.") and n in own]:
@@ -173,6 +208,8 @@ def _read_state(path: Path) -> dict[str, Any]:
             f"model.weights: {path} is not a file of weights ({type(error).__name__})"
         ) from error
     state = content.get("state", content) if isinstance(content, dict) else {}
+    if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
+        raise ParamsError(f"model.weights: {path} holds no state dict")
     network = {k.removeprefix("network."): v for k, v in state.items() if k not in ("mean", "std")}
     if not network or not all(isinstance(v, Tensor) for v in network.values()):
         raise ParamsError(f"model.weights: {path} holds no state dict")

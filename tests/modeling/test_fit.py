@@ -8,7 +8,7 @@ from modeling_sets import RECIPE, make_split
 from torch import nn
 
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.fit import Fitting, fit, fit_in_phases, weights_of
+from pipeline.modeling.fit import Fitting, fit, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 
@@ -16,7 +16,7 @@ def trained(train, valid, compute, **changes):
     model = build_model("compact", n_classes=2, seed=0)
     fit_to_data(model, train)
     recipe = dataclasses.replace(RECIPE, **changes)
-    results = list(fit_in_phases(model, train, valid, recipe, compute=compute))
+    results = list(Fitting(model, train, valid, recipe, compute=compute).run())
     return model, results
 
 
@@ -44,7 +44,7 @@ def test_frozen_epochs_train_the_head_alone(train_split, valid_split, cpu):
     fit_to_data(model, train_split)
     before = weights_of(model)
     recipe = dataclasses.replace(RECIPE, freeze_epochs=1, epochs=1)
-    phases = fit_in_phases(model, train_split, valid_split, recipe, compute=cpu)
+    phases = Fitting(model, train_split, valid_split, recipe, compute=cpu).run()
     next(phases)
     after = weights_of(model)
     assert {n for n in before if not torch.equal(before[n], after[n])} == {

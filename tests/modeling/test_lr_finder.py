@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.errors import ParamsError
 from pipeline.modeling.batches import Augmentation
 from pipeline.modeling.fit import weights_of
 from pipeline.modeling.lr_finder import exploded, ramp, range_test, sweep
@@ -58,6 +59,12 @@ def run_test(edges, **changes):
 
 def coarse_edge_of(test):
     return edge_of_explosion(mean_curve(test.coarse_rates, [test.coarse]))
+
+
+def test_a_range_of_too_few_rates_is_refused():
+    # 1e-3 to 4e-3 is two doublings: 7 rates at three steps each, and a curve needs 8.
+    with pytest.raises(ParamsError, match=r"^lr_find: found 7 rates .* at least 8;"):
+        run_test({0: 0.1}, min_lr=1e-3, max_lr=4e-3)
 
 
 def test_fine_sweeps_begin_three_doublings_below_the_edge_of_the_coarse_one():

@@ -174,3 +174,9 @@ def test_a_sweep_that_has_exploded_stays_exploded():
     # The mean of 0.5 and of the ceiling, three times 0.5.
     assert curve[-1].loss == pytest.approx(1.0)
     assert curve[-1].spread == pytest.approx(0.5)
+
+
+def test_a_rule_that_needs_no_explosion_does_not_speak_of_one():
+    falling = judged([0.7 - 0.3 * np.linspace(0, 1, len(RATES))] * 2, rule="steepest")
+    assert falling.suggestion.status == "ok"
+    assert falling.reason == "the loss falls, and never rises by 20%"

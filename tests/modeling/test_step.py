@@ -46,6 +46,17 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole(cpu, parts, weights):
     assert not torch.allclose(found.weight, linear().weight, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("n", "parts", "sizes"), [(10, 4, [3, 3, 2, 2]), (3, 2, [3]), (5, 9, [3, 2])]
+)
+def test_no_part_is_a_single_image_which_batch_norm_would_refuse(cpu, n, parts, sizes):
+    model, seen = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), []
+    model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    train_step(model, optimizer, *batch(n), label_smoothing=0.0, compute=cpu, parts=parts)
+    assert seen == sizes
+
+
 def test_a_gradient_is_clipped_to_the_norm_asked_for(cpu):
     model = stepped(cpu, clip_norm=0.01)[0]
     before = linear()

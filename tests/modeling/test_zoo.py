@@ -8,7 +8,13 @@ from torchvision import models
 from pipeline.core.errors import ParamsError
 from pipeline.imaging.preprocess import PAD_COLOUR
 from pipeline.modeling.compact import Compact
-from pipeline.modeling.zoo import Classifier, build_model, fit_to_data, head_parameters
+from pipeline.modeling.zoo import (
+    Classifier,
+    build_model,
+    fit_to_data,
+    head_parameters,
+    initial_model,
+)
 from pipeline.packing.packed import PackedSplit
 
 LIGHT = ["compact", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"]
@@ -71,6 +77,65 @@ def test_whitening_makes_patches_uncorrelated_with_unit_variance():
     second_moment = outputs.T @ outputs / len(outputs)
     assert torch.allclose(second_moment, torch.eye(12).double(), atol=0.05)
     assert torch.equal(model.network.whiten.weight[12:], -model.network.whiten.weight[:12])
+
+
+def test_whitening_in_slices_is_that_of_all_patches_at_once():
+    pixels = np.random.default_rng(1).integers(0, 256, (100, 7, 7, 3), dtype=np.uint8)
+    split = PackedSplit(pixels, np.zeros(100, np.int64), ("c/1",) * 100)
+    model = build_model("compact", n_classes=2)
+    fit_to_data(model, split)
+    sliced = model.network.whiten.weight.clone()
+    model.network.fit_whitening([model.normalize(torch.from_numpy(pixels))])
+    assert torch.allclose(sliced, model.network.whiten.weight, atol=1e-5)
+
+
+def test_a_file_of_weights_brings_its_own_whitening(tmp_path):
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    split = PackedSplit(pixels, np.zeros(20, np.int64), ("c/1",) * 20)
+    options = {"n_classes": 2, "seed": 0, "train": split}
+    trained = build_model("compact", n_classes=2, seed=5)
+    torch.save(trained.state_dict(), tmp_path / "start.pt")
+    started = initial_model("compact", weights=str(tmp_path / "start.pt"), **options)
+    assert torch.equal(started.network.whiten.weight, trained.network.whiten.weight)
+    scratch = initial_model("compact", weights="none", **options)
+    expected = build_model("compact", n_classes=2, seed=0)
+    fit_to_data(expected, split)
+    assert torch.equal(scratch.network.whiten.weight, expected.network.whiten.weight)
+
+
+@pytest.mark.parametrize("arch", ["googlenet", "inception_v3"])
+def test_networks_with_auxiliary_heads_are_the_same_with_and_without_pretrained_weights(
+    arch, tmp_path, monkeypatch
+):
+    from torchvision import models
+
+    def published(name, *, weights, **options):  # as torchvision builds it, without the download
+        made = models.get_model_builder(name)
+        options = {"init_weights": False} if weights else options
+        network = made(weights=None, transform_input=bool(weights), **options)
+        if weights and name == "googlenet":
+            network.aux_logits, network.aux1, network.aux2 = False, None, None
+        return network
+
+    monkeypatch.setattr(models, "get_model", published)
+    pretrained = build_model(arch, n_classes=3, weights="imagenet")
+    torch.save(pretrained.state_dict(), tmp_path / "model.pt")
+    again = build_model(arch, n_classes=3, weights=str(tmp_path / "model.pt"), seed=1)
+    pixels = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    assert pretrained.train()(pixels).shape == (2, 3)  # the auxiliary head takes 299 px alone
+    again.load_state_dict(pretrained.state_dict())
+    with torch.inference_mode():
+        assert torch.equal(again.eval()(pixels), pretrained.eval()(pixels))
+
+
+@pytest.mark.parametrize(
+    "content", [{"state": torch.zeros(2)}, {0: torch.zeros(2)}, {"state": {1: torch.zeros(2)}}]
+)
+def test_a_file_that_holds_no_state_dict_is_one_line(content, tmp_path):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ParamsError, match="holds no state dict"):
+        build_model("compact", n_classes=2, weights=str(tmp_path / "a.pt"))
 
 
 def test_an_unknown_architecture_lists_what_is_known():

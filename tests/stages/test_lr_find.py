@@ -9,6 +9,7 @@ import pytest
 from jpegs import pack_two_classes
 
 from pipeline.core.artifacts import CurvePoint, SweepPoint, read_records, read_suggestion
+from pipeline.core.errors import ParamsError
 from pipeline.core.params import load_params
 from pipeline.modeling.lr_rules import RULES
 from stages.lr_find import run
@@ -99,3 +100,19 @@ def test_two_runs_write_the_same_bytes_and_another_seed_does_not(params, layout)
     first = written(1)
     assert written(1) == first
     assert written(2)[0] != first[0]
+
+
+def test_parts_of_a_batch_are_those_of_the_training(params, layout):
+    run(params, layout)
+    whole = points_of(layout)
+    run(replace(params, train=replace(params.train, accumulate=2)), layout)
+    parts = points_of(layout)
+    # Batch norm sees a part: another loss from the first step on, and much the same.
+    assert parts[1][0].loss != whole[1][0].loss
+    assert parts[1][0].loss == pytest.approx(whole[1][0].loss, abs=0.2)
+
+
+def test_the_model_that_the_training_makes_is_no_start_for_it(params, layout):
+    params = replace(params, model=replace(params.model, weights=str(layout.model)))
+    with pytest.raises(ParamsError, match=r"model\.weights: .*DVC removes.*: cp "):
+        run(params, layout)
