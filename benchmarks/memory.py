@@ -49,7 +49,7 @@ def main() -> None:
     print("stage     times   images  archive   PSS sum  no file   largest process   manifest (MB)")
     with tempfile.TemporaryDirectory() as folder:
         most = max(arguments.times)
-        drawn = _draw(Path(folder) / "drawn", arguments.images * most)
+        drawn = drawn_archive(Path(folder) / "drawn", arguments.images * most)
         found: dict[str, list[tuple[int, Peak, int]]] = {"split": [], "pack": []}
         for times in arguments.times:
             root = _project(Path(folder) / f"{times}", drawn, every=most // times)
@@ -73,8 +73,9 @@ def _print_growth(stage: str, rows: list[tuple[int, Peak, int]]) -> None:
     print(f"{stage}: {per_image:.0f} bytes per image, of which a manifest row is {manifest:.0f}")
 
 
-def _draw(folder: Path, n_images: int) -> Path:
-    params, layout = load_params(), Layout(folder)
+def drawn_archive(folder: Path, n_images: int) -> Path:
+    """Draw images into a folder of their own; return their archive."""
+    params, layout = load_params(REPOSITORY / "params.yaml"), Layout(folder)
     layout.raw_archive.parent.mkdir(parents=True)
     data = replace(params.data, source="synthetic", sha256=None, synthetic_images=n_images)
     with chdir(folder):  # the record of the source seen belongs to the project

@@ -20,12 +20,10 @@ from contextlib import contextmanager
 
 import torch
 
+from benchmarks.steps import build_stepper
 from pipeline.core.params import load_params
 from pipeline.core.process import usable_cores
 from pipeline.modeling.device import choose_compute
-from pipeline.modeling.optimizers import build_optimizer
-from pipeline.modeling.step import train_step
-from pipeline.modeling.zoo import build_model
 
 SPINS = ("300000", "3000", "1000", "0")  # the first is what libgomp does by default
 WARM_UP = 3
@@ -104,24 +102,14 @@ def _median_step(arguments: argparse.Namespace) -> float:
     """Return the median seconds of a training step."""
     params = load_params().train
     compute = choose_compute(device="cpu", threads=arguments.threads, precision=params.precision)
-    model = build_model("compact", n_classes=2, seed=0).train()
-    optimizer = build_optimizer(
-        params.optimizer, model, lr=1e-3, weight_decay=params.weight_decay, bf16=compute.bf16
-    )
+    step = build_stepper("compact", params, compute=compute)
     shape = (params.batch_size, arguments.size_px, arguments.size_px, 3)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     labels = torch.randint(0, 2, shape[:1])
     seconds = []
     for _ in range(WARM_UP + arguments.steps):
         start = time.perf_counter()
-        train_step(
-            model,
-            optimizer,
-            pixels,
-            labels,
-            label_smoothing=params.label_smoothing,
-            compute=compute,
-        )
+        step(pixels, labels)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[WARM_UP:])
 

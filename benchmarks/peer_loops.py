@@ -173,36 +173,20 @@ def _ours_params(arguments: argparse.Namespace) -> Any:
 
 
 def _ours_speed(arguments: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.steps import build_stepper
     from pipeline.modeling.augment import Augmentation
     from pipeline.modeling.batches import train_batches
     from pipeline.modeling.device import choose_compute
-    from pipeline.modeling.optimizers import build_optimizer
-    from pipeline.modeling.step import train_step
-    from pipeline.modeling.zoo import build_model
     from pipeline.packing.packed import read_packed
 
     params = _ours_params(arguments).train
     compute = choose_compute(device="cpu", threads=arguments.threads, precision="auto")
     packed = read_packed(arguments.packed, workers=1)
-    model = build_model(arguments.arch, n_classes=2, seed=arguments.seed).train()
-    optimizer = build_optimizer(
-        params.optimizer,
-        model,
-        lr=0.01,
-        weight_decay=params.weight_decay,
-        bf16=compute.bf16,
-    )
+    take_step = build_stepper(arguments.arch, params, compute=compute, lr=0.01, seed=arguments.seed)
 
     def step(batch: Any) -> int:
         pixels, labels = batch
-        train_step(
-            model,
-            optimizer,
-            pixels,
-            labels,
-            label_smoothing=params.label_smoothing,
-            compute=compute,
-        )
+        take_step(pixels, labels)
         return len(labels)
 
     batches = (
@@ -221,7 +205,7 @@ def _ours_speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ours_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pipeline.core.artifacts import EpochRecord, read_records, read_suggestion
+    from pipeline.core.artifacts import EpochRecord, read_json, read_records
     from pipeline.core.layout import Layout
     from stages import lr_find, train
 
@@ -231,7 +215,7 @@ def _ours_accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     train.run(params, layout)
     history = read_records(layout.history, EpochRecord, stage="train")
     figures = _figures([record.valid_accuracy for record in history], start, cpu)
-    return {**figures, "lr": read_suggestion(layout.suggestion).lr}
+    return {**figures, "lr": read_json(layout.train_metrics, stage="train")["lr"]}
 
 
 def _ours_lr_find(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -22,8 +22,8 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import chdir, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,15 +32,12 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.memory import CODE, REPOSITORY, Sampler
+from benchmarks.memory import CODE, REPOSITORY, Sampler, drawn_archive
 from benchmarks.projects import empty_project
 from pipeline.core.archive import RawArchive
 from pipeline.core.artifacts import Suggestion, write_suggestion
 from pipeline.core.errors import ImageError
-from pipeline.core.layout import Layout
-from pipeline.core.params import load_params
 from pipeline.imaging.decode import decode
-from stages import download
 
 STAGES = ("download", "split", "pack", "train", "evaluate")
 MADE = {
@@ -153,13 +150,8 @@ def _params(values: dict[str, dict[str, object]]) -> str:
 
 def _quarters(folder: Path) -> list[Images]:
     """Return the drawn images of each class, (N, 48, 48, 3), of which quarters are taken."""
-    params, layout = load_params(REPOSITORY / "params.yaml"), Layout(folder)
-    layout.raw_archive.parent.mkdir(parents=True)
-    data = replace(params.data, source="synthetic", sha256=None, synthetic_images=DRAWN)
-    with chdir(folder):  # the record of the source seen belongs to the project
-        download.run(replace(params, data=data), layout)
     found: dict[str, list[Images]] = {}
-    with RawArchive(layout.raw_archive) as archive:
+    with RawArchive(drawn_archive(folder, DRAWN)) as archive:
         for member in archive.members:
             with suppress(ImageError):  # some are drawn damaged
                 image = decode(archive.read(member.path))

@@ -14,21 +14,18 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.steps import Stepper, build_stepper
 from pipeline.core.params import load_params
 from pipeline.modeling.augment import Augmentation
 from pipeline.modeling.batches import train_batches
 from pipeline.modeling.device import Compute, choose_compute
-from pipeline.modeling.optimizers import build_optimizer
-from pipeline.modeling.step import train_step
-from pipeline.modeling.zoo import build_model
 from pipeline.packing.packed import PackedSplit
 
 GEMM_SIDES = (512, 1024, 2048, 4096)
@@ -90,14 +87,7 @@ def _measure(
     peak: list[float],
 ) -> dict[str, float]:
     params = load_params().train
-    model = build_model(arguments.arch, n_classes=2).to(compute.device).train()
-    optimizer = build_optimizer(
-        params.optimizer,
-        model,
-        lr=1e-3,
-        weight_decay=params.weight_decay,
-        bf16=compute.bf16,
-    )
+    step = build_stepper(arguments.arch, params, compute=compute)
     batches = train_batches(
         _random_images(arguments),
         batch_size=arguments.batch_size,
@@ -108,12 +98,12 @@ def _measure(
     )
     wait = torch.cuda.synchronize if compute.device.type == "cuda" else lambda: None
     inputs, steps = [], []
-    flops, optimizer_flops = _flops(model, optimizer, *next(batches), compute)
+    flops, optimizer_flops = _flops(step, *next(batches))
     for number in range(WARM_UP + arguments.steps):
         start = clock()
         pixels, labels = next(batches)
         got = clock()
-        _step(model, optimizer, pixels, labels, params.label_smoothing, compute)
+        step(pixels, labels)
         wait()
         if number >= WARM_UP:  # the first ones build kernels and states
             inputs.append(got - start)
@@ -130,24 +120,18 @@ def _measure(
     }
 
 
-def _flops(
-    model: Any, optimizer: Any, pixels: Any, labels: Any, compute: Compute
-) -> tuple[float, float]:
-    """Return the FLOPs of a forward and backward pass, and those of the optimizer's step."""
-    plain = replace(compute, gathers=False)  # the counter knows torch's own gradients of kernels
-    with FlopCounterMode(display=False) as passes, plain.autocast():
-        loss = F.cross_entropy(model(pixels.to(compute.device)), labels.to(compute.device))
-        loss.backward()
+def _flops(step: Stepper, pixels: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the FLOPs of a forward and backward pass, and those of the optimizer's step.
+
+    With torch's own gradients of kernels: the counter does not know the gathered ones.
+    """
+    device = step.compute.device
+    with FlopCounterMode(display=False) as passes, step.compute.autocast():
+        F.cross_entropy(step.model(pixels.to(device)), labels.to(device)).backward()
     with FlopCounterMode(display=False) as stepping:
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+        step.optimizer.step()
+    step.optimizer.zero_grad(set_to_none=True)
     return float(passes.get_total_flops()), float(stepping.get_total_flops())
-
-
-def _step(
-    model: Any, optimizer: Any, pixels: Any, labels: Any, smoothing: float, compute: Compute
-) -> None:
-    train_step(model, optimizer, pixels, labels, label_smoothing=smoothing, compute=compute)
 
 
 def _matrix_product(

@@ -108,8 +108,6 @@ def test_a_file_of_weights_brings_its_own_whitening(tmp_path):
 def test_networks_with_auxiliary_heads_are_the_same_with_and_without_pretrained_weights(
     arch, tmp_path, monkeypatch
 ):
-    from torchvision import models
-
     def published(name, *, weights, **options):  # as torchvision builds it, without the download
         made = models.get_model_builder(name)
         options = {"init_weights": False} if weights else options
