@@ -35,7 +35,7 @@ test: setup ## Every test, most of them two files at a time.
 	@ruff format --check .
 	@ruff check .
 	@mypy pipeline stages
-	@LESSON1_JOBS=2 OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --ignore tests/serving
+	@LESSON1_JOBS=2 OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/serving
 	@pytest tests/serving # by itself: it measures how soon a server answers
 
 campaign: setup ## Kill stages at 100 random moments and before every change; many minutes.

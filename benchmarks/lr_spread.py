@@ -17,9 +17,14 @@ import sys
 import time
 from dataclasses import replace
 
-from benchmarks.projects import packed_project, read_changes, with_source
+from benchmarks.projects import (
+    add_network_arguments,
+    packed_project,
+    params_of_network,
+    read_changes,
+)
 from pipeline.core.artifacts import read_json, read_suggestion
-from pipeline.core.params import LrFindParams, Params, load_params
+from pipeline.core.params import LrFindParams
 from stages import lr_find
 
 
@@ -27,7 +32,9 @@ def main() -> None:
     """Measure and print, a line per suggestion."""
     arguments = _arguments()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    params = _params(arguments)
+    changes = read_changes(arguments.lr_find, LrFindParams, name="lr_find")
+    params = params_of_network(arguments)
+    params = replace(params, lr_find=replace(params.lr_find, **changes))
     with packed_project(params) as layout:
         found: dict[str, list[float | None]] = {}
         seconds, answered = [], 0
@@ -56,28 +63,11 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--source", default="synthetic", help="an archive or folder")
-    parser.add_argument("--arch", default="compact")
-    parser.add_argument("--optimizer", default="muon", choices=("muon", "sgd", "adamw"))
-    parser.add_argument("--size-px", type=int, default=48)
+    add_network_arguments(parser)
     parser.add_argument("--suggestions", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=100)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--lr-find", default="", help="changes of params: NAME=VALUE;NAME=VALUE")
     return parser.parse_args()
-
-
-def _params(arguments: argparse.Namespace) -> Params:
-    params = with_source(load_params(), arguments.source)
-    changes = read_changes(arguments.lr_find, LrFindParams, name="lr_find")
-    return replace(
-        params,
-        pack=replace(params.pack, size_px=round(1.25 * arguments.size_px)),
-        model=replace(params.model, arch=arguments.arch),
-        train=replace(params.train, optimizer=arguments.optimizer, sizes_px=(arguments.size_px,)),
-        lr_find=replace(params.lr_find, **changes),
-        runtime=replace(params.runtime, threads=arguments.threads),
-    )
 
 
 def _described(rates: list[float | None]) -> str:

@@ -1,5 +1,6 @@
 """Projects in a temporary folder, for the benchmarks that run stages."""
 
+import argparse
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.layout import Layout
-from pipeline.core.params import Params
+from pipeline.core.params import Params, load_params
 from stages import download, pack, split
 
 LISTS = ("sizes_px", "lr_factors")
@@ -41,6 +42,27 @@ def with_source(params: Params, source: str) -> Params:
     """Take the images from `synthetic`, or from the path of an archive or folder."""
     path = source if source == "synthetic" else str(Path(source).resolve())
     return replace(params, data=replace(params.data, source=path, sha256=None))
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let the user choose images, network, optimizer and size; see `params_of_network`."""
+    parser.add_argument("--source", default="synthetic", help="an archive or folder")
+    parser.add_argument("--arch", default="compact")
+    parser.add_argument("--optimizer", default="muon", choices=("muon", "sgd", "adamw"))
+    parser.add_argument("--size-px", type=int, default=48)
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def params_of_network(arguments: argparse.Namespace) -> Params:
+    """Return params.yaml with what the user chose, trained at one size throughout."""
+    params = with_source(load_params(), arguments.source)
+    return replace(
+        params,
+        pack=replace(params.pack, size_px=round(1.25 * arguments.size_px)),
+        model=replace(params.model, arch=arguments.arch),
+        train=replace(params.train, optimizer=arguments.optimizer, sizes_px=(arguments.size_px,)),
+        runtime=replace(params.runtime, threads=arguments.threads),
+    )
 
 
 def read_changes(text: str, section: type, *, name: str) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.layout import Layout
 from pipeline.core.params import load_params
 from pipeline.core.process import guarded
-from pipeline.core.seen import warn_of_changes
+from pipeline.core.seen import warn_of_changes, warn_of_weights
 
 
 def main() -> None:
-    """Read metrics.json and print it for people; warn of a source that changed since."""
+    """Read metrics.json and print it for people; warn of a source or weights that changed since."""
     layout = Layout()
     metrics = read_json(layout.metrics, stage="evaluate")
     print(
@@ -18,7 +18,9 @@ def main() -> None:
     )
     print(f"report  {layout.report}")
     print(f"model   {layout.onnx_model}   (serve it: make serve)", flush=True)
-    warn_of_changes(load_params().data.sha256)
+    params = load_params()
+    warn_of_changes(params.data.sha256)
+    warn_of_weights(params.model.weights)
 
 
 if __name__ == "__main__":

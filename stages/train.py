@@ -20,6 +20,7 @@ from pipeline.core.locks import held
 from pipeline.core.params import Params, TrainParams
 from pipeline.core.process import available_cores
 from pipeline.core.progress import Progress
+from pipeline.core.seen import WEIGHTS_RECORD, look, record_seen
 from pipeline.core.stage import run_stage
 from pipeline.imaging.spec import ModelSpec
 from pipeline.modeling.checkpoint import save_checkpoint
@@ -56,8 +57,12 @@ def run(params: Params, layout: Layout) -> None:
     if processes:
         launch("stages.train", processes=processes)
         return
+    weights = Path(params.model.weights)
+    seen = {weights: look(weights)} if weights.is_file() else {}
     with joined_group(device=params.runtime.device) as group:
         _fit(params, layout, group)
+        if group.first:
+            record_seen(seen, record=WEIGHTS_RECORD)
 
 
 def _fit(params: Params, layout: Layout, group: Group) -> None:

@@ -7,6 +7,16 @@ import pytest
 from example_files import copy_clone
 from tiny import RECORDER, TinyRun, copy_project
 
+LONGEST = (
+    *("test_experiments.py", "test_repro.py", "test_mending.py", "test_train_killed.py"),
+    *("test_lesson.py", "test_docs.py", "test_kill.py", "test_new_user.py", "test_sanity.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: one worker would have them when all else is done."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> TinyRun:

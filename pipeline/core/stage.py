@@ -10,7 +10,7 @@ from pipeline.core.layout import Layout
 from pipeline.core.params import Params, load_params
 from pipeline.core.parent import end_with_dvc
 from pipeline.core.process import guarded
-from pipeline.core.seen import warn_of_changes
+from pipeline.core.seen import warn_of_changes, warn_of_weights
 
 
 def run_stage(run: Callable[[Params, Layout], None]) -> None:
@@ -25,6 +25,8 @@ def run_stage(run: Callable[[Params, Layout], None]) -> None:
         params = load_params()
         if stage != "download":  # which is about to bring it in
             warn_of_changes(params.data.sha256)
+        if stage not in ("lr_find", "train"):  # which are about to read them
+            warn_of_weights(params.model.weights)
         run(params, Layout())
 
     stage = Path(sys.argv[0]).stem

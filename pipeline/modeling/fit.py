@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -40,23 +40,7 @@ from pipeline.modeling.step import all_finite, balancing_weights, train_step
 from pipeline.modeling.zoo import Classifier, head_of
 from pipeline.packing.packed import PackedSplit
 
-__all__ = ["Fitting", "fit", "train_step", "weights_of"]
 OnStep = Callable[[int], None]
-
-
-def fit(
-    model: Classifier,
-    train: PackedSplit,
-    valid: PackedSplit,
-    recipe: Recipe,
-    *,
-    epochs: range,
-    compute: Compute,
-    on_step: OnStep = lambda n_images: None,
-) -> Iterator[EpochRecord]:
-    """Train everything for `epochs`; see `Fitting`."""
-    phases = (Phase(epochs=epochs),)
-    yield from Fitting(model, train, valid, recipe, compute=compute, phases=phases).run(on_step)
 
 
 class Fitting:
@@ -72,7 +56,6 @@ class Fitting:
         valid: images by which the best epoch is told.
         recipe: how.
         compute: where.
-        phases: None takes those of the recipe.
         features: what the head is given, for precomputed phases.
         n_classes: K; None takes the largest label.
         group: who trains it; all must be given the same.
@@ -89,7 +72,6 @@ class Fitting:
         recipe: Recipe,
         *,
         compute: Compute,
-        phases: Sequence[Phase] | None = None,
         features: Features | None = None,
         n_classes: int | None = None,
         group: Group = ALONE,
@@ -98,7 +80,7 @@ class Fitting:
         self.group = group
         self.model, self.train, self.valid = model, train, valid
         self.recipe, self.compute, self.features = recipe, compute, features
-        self.phases = tuple(phases_of(recipe) if phases is None else phases)
+        self.phases = tuple(phases_of(recipe))
         self.n_classes = n_classes or int(max(train.labels.max(), valid.labels.max())) + 1
         self.history: list[EpochRecord] = []
         self.best: dict[str, Tensor] = {}

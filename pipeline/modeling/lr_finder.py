@@ -38,9 +38,9 @@ from pipeline.packing.packed import PackedSplit
 
 Floats = NDArray[np.float64]
 
-BELOW_EDGE = 8.0
+BELOW_EDGE = 2 * NEAR_START
 """Fine sweeps begin three doublings below the edge of the coarse one, or more if those are too few
-points for a curve."""
+points for a curve. One doubling more than too late, so that each new beginning lies lower."""
 
 
 def range_test(
@@ -61,9 +61,9 @@ def range_test(
         max_lr: where every sweep ends.
         steps_per_doubling: of the fine sweeps.
         n_sweeps: how many fine ones.
-        near_edge: begin the fine ones near the edge of the coarse one. They go over the whole
-            range where it has no edge, and where theirs does not lie well behind their beginning.
-            False goes over the whole range in any case, without a coarse sweep.
+        near_edge: begin the fine ones near the edge of the coarse one, and anew near their own
+            where that does not lie well behind their beginning. Without an edge they go over the
+            whole range. False does so in any case, without a coarse sweep.
 
     Raises:
         ParamsError: the range has too few rates for a curve.
@@ -85,20 +85,21 @@ def range_test(
             min_lr=min_lr,
         )
 
+    def start_below(edge: float | None) -> float:
+        doublings = max(math.log2(BELOW_EDGE), MIN_POINTS / steps_per_doubling)
+        return min_lr if edge is None else max(min_lr, edge / 2**doublings)
+
     coarse_rates, coarse, start = np.empty(0), np.empty(0), min_lr
     if near_edge:
         coarse_rates = ramp(min_lr=min_lr, max_lr=max_lr, steps_per_doubling=1)
         coarse = run_sweep(0, coarse_rates)
-        edge = edge_of_explosion(mean_curve(coarse_rates, [coarse]))
-        below = max(BELOW_EDGE, 2 ** (MIN_POINTS / steps_per_doubling))
-        start = min_lr if edge is None else max(min_lr, edge / below)
-    test = swept_from(start)
-    return swept_from(min_lr) if start > min_lr and _began_too_late(test) else test
-
-
-def _began_too_late(test: RangeTest) -> bool:
-    edge = edge_of_explosion(mean_curve(test.rates, test.sweeps))
-    return edge is None or edge < NEAR_START * test.rates[0]
+        start = start_below(edge_of_explosion(mean_curve(coarse_rates, [coarse])))
+    while True:
+        test = swept_from(start)
+        edge = edge_of_explosion(mean_curve(test.rates, test.sweeps))
+        if start == min_lr or (edge is not None and edge >= NEAR_START * start):
+            return test
+        start = start_below(edge)
 
 
 def ramp(*, min_lr: float, max_lr: float, steps_per_doubling: int) -> Floats:

@@ -51,8 +51,8 @@ def train_step(
     if group.size == 1:  # batch norm refuses a single image
         parts = max(1, min(parts, len(inputs) // 2))
     # In a group it waits for all processes in each part, so they must have equally many.
-    split = torch.tensor_split
-    for x, y in zip(split(inputs, parts), split(targets, parts), strict=True):
+    rows = (torch.tensor_split(tensor, parts) for tensor in (inputs, targets))
+    for x, y in zip(*rows, strict=True):
         with compute.autocast(), compute.gradients():
             logits = model(x)
         loss = F.cross_entropy(

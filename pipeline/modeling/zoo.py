@@ -144,10 +144,10 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
 
 def _head_name(network: nn.Module) -> str:
     """Return the name of the layer that makes the logits: the last linear one, or convolution."""
-    kinds = list(network.named_modules())
-    linear = [name for name, module in kinds if isinstance(module, nn.Linear)]
-    convs = [name for name, module in kinds if isinstance(module, nn.Conv2d)]
-    return str((linear or convs)[-1])  # SqueezeNet's head is a convolution
+    last: dict[type, str] = {}
+    for name, module in network.named_modules():
+        last |= {kind: name for kind in (nn.Linear, nn.Conv2d) if isinstance(module, kind)}
+    return last.get(nn.Linear) or last[nn.Conv2d]  # SqueezeNet's head is a convolution
 
 
 def _remove_auxiliary_heads(network: nn.Module) -> None:
@@ -208,9 +208,15 @@ def _read_state(path: Path) -> dict[str, Any]:
             f"model.weights: {path} is not a file of weights ({type(error).__name__})"
         ) from error
     state = content.get("state", content) if isinstance(content, dict) else {}
-    if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
-        raise ParamsError(f"model.weights: {path} holds no state dict")
-    network = {k.removeprefix("network."): v for k, v in state.items() if k not in ("mean", "std")}
-    if not network or not all(isinstance(v, Tensor) for v in network.values()):
+    network = _network_part(state) if isinstance(state, dict) else {}
+    if not network:
         raise ParamsError(f"model.weights: {path} holds no state dict")
     return network
+
+
+def _network_part(state: dict[Any, Any]) -> dict[str, Tensor]:
+    """Return the network's tensors, named as in a network alone; none if others are among them."""
+    rest = {name: value for name, value in state.items() if name not in ("mean", "std")}
+    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in rest.items()):
+        return {}
+    return {name.removeprefix("network."): value for name, value in rest.items()}

@@ -18,8 +18,11 @@ CAMPAIGN = {
 """Random kills of each kind, 100 in total."""
 
 
-FEW = {name: (1000, 1003) for name in BENCHES}
-"""The whole group with nothing to replace, and the parent alone while replacing."""
+FEW = {
+    **dict.fromkeys(("drawing", "from_folder", "packing"), (1000,)),
+    **dict.fromkeys(("from_tar", "from_web", "splitting"), (1003,)),
+}
+"""The whole group with nothing to replace, or the parent alone while replacing."""
 
 
 def trials(numbers):

@@ -11,7 +11,11 @@ from faults.projects import NOTHING, REMOVED_FIRST, one_line_error
 
 pytestmark = pytest.mark.slow
 
-BENCHES = ("drawing", "from_folder", "from_tar", "from_web", "splitting", "packing")
+BENCHES = (
+    *("drawing", "from_web", "splitting", "packing"),
+    *(pytest.param(name, marks=pytest.mark.campaign) for name in ("from_folder", "from_tar")),
+)
+"""A folder and a tar archive come in by the same writer as a zip archive from the web."""
 NO_ROOM = re.compile(r"No space left on device|File too large|no space", re.IGNORECASE)
 ROOM_BYTES = {"download": (1_000, 100_000), "split": (1_000, 3_000), "pack": (1_000, 100_000)}
 """Enough for the message, and for a part of the artifact."""

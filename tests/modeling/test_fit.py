@@ -8,7 +8,7 @@ from modeling_sets import RECIPE, make_split
 from torch import nn
 
 from pipeline.core.errors import TrainingError
-from pipeline.modeling.fit import Fitting, fit, weights_of
+from pipeline.modeling.fit import Fitting, weights_of
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 
@@ -147,7 +147,7 @@ class Constant(nn.Module):
 
 def test_losses_are_mean_cross_entropies(train_split, valid_split, cpu):
     recipe = dataclasses.replace(RECIPE, optimizer="sgd", lr=1e-12, epochs=1)
-    (result,) = fit(Constant(), train_split, valid_split, recipe, epochs=range(1, 2), compute=cpu)
+    (result,) = Fitting(Constant(), train_split, valid_split, recipe, compute=cpu).run()
     assert result.train_loss == pytest.approx(0.6931472, abs=1e-6)  # ln 2
     assert result.valid_loss == pytest.approx(0.6931472, abs=1e-6)
     assert result.valid_accuracy == 0.5

@@ -97,14 +97,24 @@ def test_fine_sweeps_go_over_the_whole_range_where_the_coarse_one_does_not_tell(
         assert len(test.rates) == 50  # 3 x 16.6 steps and the first
 
 
-@pytest.mark.parametrize("edge", [0.02, 0.012, 0.004], ids=["near", "at", "below"])
-def test_fine_sweeps_that_began_too_late_are_run_anew_over_the_whole_range(edge):
+@pytest.mark.parametrize("edge", [0.02, 0.012])
+def test_fine_sweeps_that_began_too_late_begin_anew_below_their_own_edge(edge):
     # They begin at 0.008: the coarse sweep's smoothed loss is 20 % up at 0.063.
     test, swept = run_test({0: 0.1, 1: edge, 2: edge})
     assert coarse_edge_of(test) == pytest.approx(0.063, rel=0.02)
     assert [number for number, _, _ in swept] == [0, 1, 2, 1, 2]
-    assert swept[-1][1] == test.rates[0] == 1e-4
-    assert edge_of_explosion(mean_curve(test.rates, test.sweeps)) < 4 * 0.008
+    assert 1e-4 < swept[-1][1] == test.rates[0] < 0.005
+    # The same as of sweeps over the whole range.
+    whole, _ = run_test({1: edge, 2: edge}, near_edge=False)
+    edges = (edge_of_explosion(mean_curve(t.rates, t.sweeps)) for t in (test, whole))
+    assert next(edges) == pytest.approx(next(edges), rel=0.02)
+
+
+@pytest.mark.parametrize("edge", [0.004, 1e9], ids=["below their beginning", "none"])
+def test_fine_sweeps_without_an_edge_go_over_the_whole_range(edge):
+    test, swept = run_test({0: 0.1, 1: edge, 2: edge})
+    assert [(number, start) for number, start, _ in swept[3:]] == [(1, 1e-4), (2, 1e-4)]
+    assert test.rates[0] == 1e-4
 
 
 def test_without_a_coarse_sweep_all_go_over_the_whole_range():

@@ -163,7 +163,7 @@ stages.split.run_stage(stages.split.run)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_killed_before_any_change_of_the_disk_it_leaves_no_mix(results, tmp_path):
     kills = 0
     for n in count(1):

@@ -1,6 +1,7 @@
 """The train stage as a whole: what it leaves, and what it never overwrites."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jpegs import pack_two_classes
 from pipeline.core.artifacts import EpochRecord, Suggestion, read_records, write_suggestion
 from pipeline.core.errors import TrainingError
 from pipeline.core.params import load_params
+from pipeline.core.seen import WEIGHTS_CURE, warn_of_weights
 from pipeline.modeling.checkpoint import load_checkpoint
 from pipeline.modeling.fingerprint import CODE
 from stages.train import run
@@ -44,6 +46,33 @@ def test_model_history_and_metrics_are_left_and_nothing_else(params, tmp_path):
     assert metrics["threads"] == 1
     assert load_checkpoint(layout.model)[1].classes == ("cat", "dog")
     assert not (tmp_path / ".ckpt").exists()
+
+
+def test_weights_that_changed_since_the_training_began_with_them_are_told_of(
+    params, tmp_path, monkeypatch, caplog
+):
+    layout = pack_two_classes(tmp_path, per_class=20)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    run(changed(params, epochs=1), layout)
+    start = tmp_path / "start.pt"
+    shutil.copy(layout.model, start)
+    tuned = replace(changed(params, epochs=1), model=replace(params.model, weights=str(start)))
+    run(tuned, layout)
+    warn_of_weights(str(start))
+    assert caplog.text == ""
+    shutil.copy(layout.model, start)  # what was trained since
+    warn_of_weights("none")
+    warn_of_weights("another.pt")
+    assert caplog.text == ""
+    warn_of_weights("start.pt")  # the same file by another name
+    assert caplog.messages == [
+        f"model.weights: start.pt changed since the training; {WEIGHTS_CURE}"
+    ]
+    caplog.clear()
+    run(tuned, layout)
+    warn_of_weights(str(start))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("lr", [1000.0, 30.0])
