@@ -14,6 +14,10 @@ DEFAULT_LR = {"muon": 0.06, "sgd": 0.05, "adamw": 4e-3}
 best of the grids in docs/learning-rate.md."""
 DEFAULT_LR_OF_OTHERS = {"muon": 0.01, "sgd": 0.01, "adamw": 1e-3}
 """The same for torchvision's networks: what lr_find says of resnet18, in one digit."""
+DEFAULT_LR_OF_VGG = {**DEFAULT_LR_OF_OTHERS, "muon": 2.5e-3, "sgd": 2.5e-3}
+"""Without residuals a network bears less: 0.01 with batches of 256 (Simonyan & Zisserman 2014,
+section 3.1), a quarter of it with 64 (Goyal et al. 2017, the linear rule); lr_find says 0.0014 to
+0.002."""
 PRETRAINED_FACTOR = 0.1  # pretrained weights are near a good place already
 MUON_REST_FACTOR = 1 / 3
 """Biases, batch norm and head follow SGD at this share of Muon's rate."""
@@ -79,7 +83,8 @@ class MuonWithSgd(Optimizer):
 
 def default_lr(name: str, *, arch: str, pretrained: bool) -> float:
     """Return the peak rate to use when lr_find has no answer."""
-    rates = DEFAULT_LR if arch == "compact" else DEFAULT_LR_OF_OTHERS
+    others = DEFAULT_LR_OF_VGG if arch.startswith("vgg") else DEFAULT_LR_OF_OTHERS
+    rates = DEFAULT_LR if arch == "compact" else others
     return rates[name] * (PRETRAINED_FACTOR if pretrained else 1)
 
 

@@ -102,6 +102,12 @@ def test_pretrained_weights_get_a_tenth_of_the_default_rate(arch):
         )
 
 
+@pytest.mark.parametrize("arch", ["vgg11_bn", "vgg16"])
+def test_the_default_of_a_vgg_is_the_papers_scaled_to_batches_of_64(arch):
+    """Simonyan & Zisserman 2014, section 3.1: 10^-2 with batches of 256."""
+    assert default_lr("sgd", arch=arch, pretrained=False) == pytest.approx(1e-2 * 64 / 256)
+
+
 @pytest.mark.parametrize(("arch", "best"), [("compact", 0.004), ("resnet18", 0.001)])
 def test_adamws_default_is_the_best_rate_of_a_grid_of_trainings(arch, best):
     """docs/learning-rate.md: drawn images for `compact`, photographs for resnet18."""
