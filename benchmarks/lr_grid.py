@@ -30,7 +30,11 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     params = params_of_network(arguments)
-    params = replace(params, split=replace(params.split, valid_fraction=0.25, test_fraction=0.05))
+    params = replace(
+        params,
+        split=replace(params.split, valid_fraction=0.25, test_fraction=0.05),
+        train=replace(params.train, epochs=arguments.epochs, patience=None),
+    )
     with packed_project(params) as layout:
         n_valid = len(read_packed(layout.packed, workers=1).valid)
         lr_find.run(params, layout)
@@ -40,11 +44,10 @@ def main() -> None:
             f"epochs, n = {n_valid}: suggestion {suggestion.lr:g}, {suggestion.status}",
             flush=True,
         )
-        seeds = range(arguments.seeds)
         means = {
             factor: statistics.mean(
-                _trained(params, layout, lr=factor * suggestion.lr, seed=seed, arguments=arguments)
-                for seed in seeds
+                _trained(params, layout, lr=factor * suggestion.lr, seed=seed)
+                for seed in range(arguments.seeds)
             )
             for factor in arguments.factors
         }
@@ -60,13 +63,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _trained(
-    params: Params, layout: Layout, *, lr: float, seed: int, arguments: argparse.Namespace
-) -> float:
+def _trained(params: Params, layout: Layout, *, lr: float, seed: int) -> float:
     """Return the validation accuracy after the last epoch; 0 if the loss exploded."""
-    changes = {"lr": lr, "seed": seed, "epochs": arguments.epochs, "patience": None}
     try:
-        train.run(replace(params, train=replace(params.train, **changes)), layout)
+        train.run(replace(params, train=replace(params.train, lr=lr, seed=seed)), layout)
     except TrainingError as error:
         print(f"lr {lr:<9.3g} seed {seed}  {error}", flush=True)
         return 0.0
