@@ -47,7 +47,7 @@ def main() -> None:
         means = {
             factor: statistics.mean(
                 _trained(params, layout, lr=factor * suggestion.lr, seed=seed)
-                for seed in range(arguments.seeds)
+                for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds)
             )
             for factor in arguments.factors
         }
@@ -59,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     add_network_arguments(parser)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--factors", type=float, nargs="+", default=FACTORS)
     return parser.parse_args()
 

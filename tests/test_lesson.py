@@ -1,5 +1,6 @@
 """The lesson: one source, no outputs in Git, and it runs from top to bottom."""
 
+import ast
 import os
 import re
 import shutil
@@ -57,6 +58,18 @@ def test_every_block_of_python_of_the_page_is_a_cell_and_every_other_line_is_tex
         ("markdown", "```bash\nls\n```"),
         ("code", "y"),
     ]
+
+
+def test_every_name_that_the_lesson_imports_exists():
+    imports = [
+        node
+        for source in re.findall(r"(?ms)^```python\n(.*?)^```$", PAGE)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module
+    ]
+    assert len(imports) > 20
+    for node in imports:
+        exec(ast.unparse(node), {})  # an ImportError says what is missing
 
 
 def test_every_page_that_the_lesson_links_to_exists():
