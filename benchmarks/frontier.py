@@ -72,6 +72,7 @@ def _params(arguments: argparse.Namespace) -> Params:
             test_fraction=arguments.test_fraction,
         ),
         pack=replace(params.pack, size_px=arguments.size_px),
+        evaluate=replace(params.evaluate, tta="flip"),
         runtime=replace(params.runtime, threads=arguments.threads),
     )
 

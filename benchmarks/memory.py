@@ -62,7 +62,7 @@ def main() -> None:
                 shown = "".join(f"{number / MB:10.1f}" for number in numbers)
                 print(f"{stage:8s} {times:5d}x {n_images:8d} {shown}", flush=True)
             shutil.rmtree(root)
-    for stage, rows in found.items():
+    for stage, rows in found.items() if len(arguments.times) > 1 else ():
         _print_growth(stage, rows)
 
 

@@ -162,8 +162,8 @@ def _ours_params(arguments: argparse.Namespace) -> Any:
     from pipeline.core.params import load_params
 
     params = load_params()
-    sizes = f"sizes_px={arguments.size_px}"
-    text = f"{arguments.epochs}:{sizes};{arguments.train}".rstrip(";")
+    changes = f"sizes_px={arguments.size_px};batch_size={arguments.batch_size}"
+    text = f"{arguments.epochs}:{changes};{arguments.train}".rstrip(";")
     params = with_changes(params, text, seed=arguments.seed)
     return replace(
         params,

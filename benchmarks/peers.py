@@ -9,7 +9,7 @@ files in class folders, ours reads the arrays that the stages split and pack mad
 that is busy for a while slows all of them.
 
 `speed`: images per CPU second in one thread, loading and training; fastai without augmentation but
-the resize, the torchvision loop with random crops and mirroring, ours as in params.yaml.
+the resize, the torchvision loop with random crops and mirroring, ours with those of params.yaml.
 `accuracy`: validation accuracy after whole epochs; fastai by `fit_one_cycle(EPOCHS, 3e-3)` with
 random resized crops, ours with the rate that lr_find suggests.
 `lr_find`: CPU seconds of one suggestion, in one thread; ours is made of a coarse sweep and three
@@ -44,8 +44,12 @@ WHAT = {
     "lr_find": ("cpu_s", "lr"),
 }
 """What is compared, and the figures of each; ratios are those of the first."""
-PEERS = ("ours", "fastai", "torchvision")
-WITHOUT_RANGE_TEST = "torchvision"
+PEERS = {
+    "speed": ("ours", "fastai", "torchvision"),
+    "accuracy": ("ours", "fastai"),
+    "lr_find": ("ours", "fastai"),
+}
+"""Who has a loop for it."""
 
 
 def main() -> None:
@@ -83,13 +87,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="1; all cores for accuracy")
     parser.add_argument("--train", default="", help="changes of our recipe: NAME=VALUE;NAME=VALUE")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, help="all that have it")
+    parser.add_argument("--peers", nargs="+", choices=PEERS["speed"], help="all that have it")
     parser.add_argument("--peer-python", default=sys.executable, help="the one with fastai")
     arguments = parser.parse_args()
-    able = [p for p in PEERS if arguments.what != "lr_find" or p != WITHOUT_RANGE_TEST]
+    able = PEERS[arguments.what]
     arguments.peers = arguments.peers or able
     if not set(arguments.peers) <= set(able):
-        parser.error(f"--peers: {WITHOUT_RANGE_TEST}'s loop has no lr_find")
+        parser.error(f"--peers: {arguments.what} is measured of {', '.join(able)} alone")
     return arguments
 
 

@@ -204,7 +204,7 @@ def _write(path: Path, costs: dict[tuple[int, str], Cost]) -> None:
 
 def _print_marginal(costs: dict[tuple[int, str], Cost]) -> None:
     """Print the cost of one image more between neighbouring sizes."""
-    sizes = [n for n, stage in costs if stage == STAGES[-1]]
+    sizes = sorted(n for n, stage in costs if stage == STAGES[-1])
     print("stage         from        to   CPU ms  memory kB  disk kB   per further image")
     for stage in (*STAGES, "all"):
         for few, many in pairwise(sizes):

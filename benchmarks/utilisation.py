@@ -5,8 +5,8 @@
 FLOPs are counted by torch's own counter over one forward and backward pass (convolutions and
 matrix products; those of the optimizer are listed apart) and divided by the median time of a whole
 step. The peak is the best of several square matrix products, in the precision of the training,
-measured in the same run, between the steps. Images are random: nothing is decoded, but order and
-augmentation are those of params.yaml.
+measured in the same run, between the steps. Images are random: nothing is decoded, but order, crops
+and mirroring are those of params.yaml.
 """
 
 import argparse

@@ -17,7 +17,7 @@ if ! "$PYTHON" -c "import ensurepip, venv" 2>/dev/null; then
         exit 1
     fi
 fi
-echo "setup: installing the locked packages into $VENV (about 6 GB, some minutes)"
+echo "setup: installing the locked packages into $VENV (about 7.5 GB, some minutes)"
 rm -rf "$VENV"
 "$PYTHON" -m venv "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt

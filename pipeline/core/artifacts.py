@@ -99,6 +99,8 @@ class EpochRecord:
     """True on the epoch whose weights became the model."""
     overfitting: bool = False
     """True where validation got worse while training improved; see `overfitting_epochs`."""
+    restart: bool = False
+    """True where the schedule began anew, with another phase or cycle: the loss may rise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

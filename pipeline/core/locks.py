@@ -1,6 +1,7 @@
 """Folders held by one process at a time; the system lets go when it ends, even by kill -9."""
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +15,22 @@ POLL_S = 0.1
 
 
 @contextmanager
-def held(folder: Path, *, owner: str) -> Iterator[Path]:
+def held(
+    folder: Path, *, owner: str, on_wait: Callable[[int | None], None] | None = None
+) -> Iterator[Path]:
     """Keep a folder for this process alone.
 
     Args:
         folder: made if it is not there.
         owner: who may hold it, for the message.
+        on_wait: called once with the holder (None where the system does not say) if that one does
+            not end at once; then this waits for it. None raises.
 
     Raises:
         TrainingError: another process holds it for longer than it takes to end.
         ArtifactError: the folder cannot be made or opened.
     """
-    descriptor = _locked(folder, owner)
+    descriptor = _locked(folder, owner, on_wait)
     try:
         yield folder
     finally:
@@ -102,12 +107,15 @@ def holder(folder: Path) -> int | None:
     return None
 
 
-def _locked(folder: Path, owner: str) -> int:
+def _locked(folder: Path, owner: str, on_wait: Callable[[int | None], None] | None) -> int:
     """Return a descriptor of the folder that holds its lock."""
     deadline = time.monotonic() + PATIENCE_S
     while (descriptor := try_lock(folder)) is None:
         if time.monotonic() > deadline:
-            raise TrainingError(_in_use(folder, owner))
+            if on_wait is None:
+                raise TrainingError(_in_use(folder, owner))
+            on_wait(holder(folder))
+            deadline = math.inf
         time.sleep(POLL_S)
     return descriptor
 

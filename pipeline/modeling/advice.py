@@ -20,11 +20,17 @@ def overfitting_epochs(history: Sequence[EpochRecord]) -> tuple[int, ...]:
 
 
 def rising_epochs(history: Sequence[EpochRecord]) -> tuple[int, ...]:
-    """Return the epochs in which the training loss rose; a change of image size does not count."""
+    """Return the epochs in which the training loss rose.
+
+    Not where that is to be expected: where the size of the images changed or the schedule began
+    anew.
+    """
     return tuple(
         after.epoch
         for before, after in pairwise(history)
-        if before.size_px == after.size_px and _rose(before.train_loss, after.train_loss)
+        if before.size_px == after.size_px
+        and not after.restart
+        and _rose(before.train_loss, after.train_loss)
     )
 
 

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from pipeline.modeling.device import Compute
 from pipeline.modeling.feed import FeatureFeed, Features, Feed, PixelFeed
 from pipeline.modeling.group import ALONE, Group
 from pipeline.modeling.history import mark_kept
-from pipeline.modeling.layers import frozen_body, train_mode
+from pipeline.modeling.layers import frozen, still_layers, train_mode
 from pipeline.modeling.optimizers import set_lr
 from pipeline.modeling.predict import loss_and_accuracy
 from pipeline.modeling.recipe import (
@@ -96,7 +95,7 @@ class Fitting:
         """How many images are still to be trained on if nothing stops the training early."""
         epochs = self.phases[-1].epochs[-1] - self.epoch + 1
         whole = images_per_epoch(len(self.train), self.recipe.batch_size)
-        return max(0, epochs * whole - self.step * self.recipe.batch_size)
+        return max(0, epochs * whole - self.step * min(self.recipe.batch_size, len(self.train)))
 
     def run(self, on_step: OnStep = lambda n_images: None) -> Iterator[EpochRecord]:
         """Train what is left, yielding a record per epoch.
@@ -109,7 +108,10 @@ class Fitting:
             TrainingError: the loss is not finite, or climbs.
         """
         for phase in self.phases:
-            with frozen_body(self.model) if phase.head_alone else nullcontext():
+            still = still_layers(
+                self.model, lr_factors=self.recipe.lr_factors, head_alone=phase.head_alone
+            )
+            with frozen(still):
                 yield from self._run_phase(phase, on_step)
 
     def mean_loss(self) -> float:
@@ -165,8 +167,14 @@ class Fitting:
             size_px = crop_size_px(recipe, phase, epoch=self.epoch, packed_px=packed_px)
             self._train_epoch(feed, schedule, phase, size_px=size_px, on_step=on_step)
             record = self._validate(feed, on_step)
-            rate = schedule.lr((self.epoch - phase.epochs[0] + 1) * self.n_steps - 1)
-            self._close_epoch(replace(record, lr=rate, size_px=size_px), phase)
+            first = (self.epoch - phase.epochs[0]) * self.n_steps
+            record = replace(
+                record,
+                lr=schedule.lr(first + self.n_steps - 1),
+                size_px=size_px,
+                restart=bool(self.history) and schedule.begins_anew(first),
+            )
+            self._close_epoch(record, phase)
             yield self.history[-1]
 
     def _train_epoch(
@@ -213,6 +221,7 @@ class Fitting:
             valid_loss=loss,
             valid_accuracy=accuracy,
             kept=False,
+            restart=False,
         )
 
     def _close_epoch(self, record: EpochRecord, phase: Phase) -> None:
@@ -282,8 +291,9 @@ class Fitting:
             raise TrainingError(f"epoch {self.epoch}: {what} is {loss}; {self._advice()}")
 
     def _advice(self) -> str:
-        third = self.recipe.lr / 3
-        return f"the learning rate is likely too high: lower train.lr, to {third:.2g} for a start"
+        phase = next((p for p in self.phases if self.epoch in p.epochs), self.phases[-1])
+        name, third = self.recipe.peak_name(phase), self.recipe.peak_lr(phase) / 3
+        return f"the learning rate is likely too high: lower {name}, to {third:.2g} for a start"
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

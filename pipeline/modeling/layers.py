@@ -51,11 +51,25 @@ def body_blocks(model: Classifier) -> list[Parameters]:
     ]
 
 
+def still_layers(model: Classifier, *, lr_factors: Sequence[float], head_alone: bool) -> Parameters:
+    """Return what is not to be trained: all but the head, or the groups whose factor is 0.
+
+    Raises:
+        ParamsError: no factor is above 0, or the network has fewer blocks than factors.
+    """
+    if head_alone:
+        head = {id(parameter) for parameter in head_parameters(model)}
+        return [p for p in model.parameters() if id(p) not in head]
+    if not any(lr_factors):
+        raise ParamsError("train.lr_factors: found no factor above 0, allowed: at least one")
+    groups = zip(layer_groups(model, len(lr_factors)), lr_factors, strict=True)
+    return [parameter for group, factor in groups if factor == 0 for parameter in group]
+
+
 @contextmanager
-def frozen_body(model: Classifier) -> Iterator[None]:
-    """Train nothing but the head inside the block."""
-    head = {id(parameter) for parameter in head_parameters(model)}
-    stopped = [p for p in model.parameters() if p.requires_grad and id(p) not in head]
+def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Keep parameters as they are inside the block."""
+    stopped = [p for p in parameters if p.requires_grad]
     for parameter in stopped:
         parameter.requires_grad_(False)
     try:

@@ -11,7 +11,6 @@ which that one exploded.
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import count
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 from pipeline.core.errors import ParamsError
 from pipeline.modeling.batches import Augmentation, train_batches
 from pipeline.modeling.device import Compute
-from pipeline.modeling.layers import frozen_body, train_mode
+from pipeline.modeling.layers import frozen, still_layers, train_mode
 from pipeline.modeling.lr_rules import (
     MIN_POINTS,
     NEAR_START,
@@ -163,7 +162,7 @@ def sweep(
     with torch.random.fork_rng(devices=[compute.device] if compute.device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout
         copied = copy.deepcopy(model)
-        with frozen_body(copied) if head_alone else nullcontext():
+        with frozen(still_layers(copied, lr_factors=lr_factors, head_alone=head_alone)):
             train_mode(copied)
             optimizer = build_layered_optimizer(
                 optimizer_name,

@@ -9,13 +9,14 @@ from torch.optim import SGD, AdamW, Muon, Optimizer
 
 from pipeline.modeling.gram_muon import GramMuon
 
-DEFAULT_LR = {"muon": 0.06, "sgd": 0.05, "adamw": 4e-3}
-"""Peak rates of the compact network with a batch of 64, used when lr_find has no answer: near the
-best of the grids in docs/learning-rate.md."""
-DEFAULT_LR_OF_OTHERS = {"muon": 0.01, "sgd": 0.01, "adamw": 1e-3}
-"""The same for torchvision's networks: what lr_find says of resnet18, in one digit."""
-DEFAULT_LR_OF_VGG = {**DEFAULT_LR_OF_OTHERS, "muon": 2.5e-3, "sgd": 2.5e-3}
-"""Without residuals a network bears less: 0.01 with batches of 256 (Simonyan & Zisserman 2014,
+DEFAULT_LR = {
+    "compact": {"muon": 0.06, "sgd": 0.05, "adamw": 4e-3},
+    "vgg": {"muon": 2.5e-3, "sgd": 2.5e-3, "adamw": 1e-3},
+    "others": {"muon": 0.01, "sgd": 0.01, "adamw": 1e-3},
+}
+"""Peak rates with a batch of 64, used when lr_find has no answer. `compact`: near the best of the
+grids in docs/learning-rate.md. `others`, torchvision's: what lr_find says of resnet18, in one
+digit. VGGs, without residuals, bear less: 0.01 with batches of 256 (Simonyan & Zisserman 2014,
 section 3.1), a quarter of it with 64 (Goyal et al. 2017, the linear rule); lr_find says 0.0014 to
 0.002."""
 PRETRAINED_FACTOR = 0.1  # pretrained weights are near a good place already
@@ -70,6 +71,9 @@ class MuonWithSgd(Optimizer):
             for group in inner.param_groups:
                 group["lr"] = outer["lr"] * outer["rate_factor"]
             inner.step()
+        for _, blocks in self._blocks:
+            for block in blocks:
+                block.grad = None  # a view, which would keep the kernel's gradient in memory
 
     def state_dict(self) -> dict[str, Any]:
         """Return the inner optimizers' states."""
@@ -83,9 +87,8 @@ class MuonWithSgd(Optimizer):
 
 def default_lr(name: str, *, arch: str, pretrained: bool) -> float:
     """Return the peak rate to use when lr_find has no answer."""
-    others = DEFAULT_LR_OF_VGG if arch.startswith("vgg") else DEFAULT_LR_OF_OTHERS
-    rates = DEFAULT_LR if arch == "compact" else others
-    return rates[name] * (PRETRAINED_FACTOR if pretrained else 1)
+    family = "vgg" if arch.startswith("vgg") else arch if arch in DEFAULT_LR else "others"
+    return DEFAULT_LR[family][name] * (PRETRAINED_FACTOR if pretrained else 1)
 
 
 def build_optimizer(

@@ -38,7 +38,12 @@ def cached_features(
     Raises:
         ParamsError: the network has layers behind its head.
     """
-    with held(folder, owner="another training"):
+
+    def tell(holder: int | None) -> None:
+        who = "another training" if holder is None else f"another training, process {holder},"
+        log.info("%s computes the same features; waiting for them: %s", who, folder)
+
+    with held(folder, owner="another training", on_wait=tell):
         remove_others(folder, kept=SETS_KEPT)
         store = Checkpoints(folder, kept=1)
         found = store.load(device=torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -52,6 +53,10 @@ class Recipe:
     def peak_lr(self, phase: "Phase") -> float:
         """Return the peak rate of a phase."""
         return self.lr if self.head_lr is None or not phase.head_alone else self.head_lr
+
+    def peak_name(self, phase: "Phase") -> str:
+        """Return the parameter that sets the peak rate of a phase."""
+        return "train.lr" if self.head_lr is None or not phase.head_alone else "train.head_lr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +142,30 @@ def build_layered_optimizer(
 
 
 def build_average(recipe: Recipe, phase: Phase, model: Classifier) -> AveragedModel | None:
-    """Return the running average of the weights, if there is to be one."""
+    """Return the running average of the weights, if there is to be one.
+
+    Update n keeps `average_decay` of it, so that a training of few steps is not an average of its
+    first weights.
+    """
     if recipe.ema_decay is None or phase.head_alone:
         return None
-    average = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    most = recipe.ema_decay
+
+    def update(averaged: Any, current: Any, n_averaged: Any) -> None:
+        # Not `n_averaged`: that may be a copy on the GPU, which one would have to wait for.
+        decay = average_decay(int(average.n_averaged), most=most)
+        get_ema_multi_avg_fn(decay)(averaged, current, n_averaged)  # type: ignore[no-untyped-call]
+
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    return average
+
+
+def average_decay(n_averaged: int, *, most: float) -> float:
+    """Return the share that the average keeps after so many weights; from 2/11 up to `most`.
+
+    As TensorFlow's `ExponentialMovingAverage` with `num_updates`.
+    """
+    return min(most, (1 + n_averaged) / (10 + n_averaged))
 
 
 def crop_size_px(recipe: Recipe, phase: Phase, *, epoch: int, packed_px: int) -> int:
@@ -170,5 +194,5 @@ def out_of_patience(recipe: Recipe, phase: Phase, history: Sequence[EpochRecord]
     """Tell whether the phase has gone on for `patience` epochs without a better one."""
     if recipe.patience is None:
         return False
-    losses = [r.valid_loss for r in history if r.epoch in phase.epochs]
-    return bool(losses) and len(losses) - losses.index(min(losses)) > recipe.patience
+    latest_first = [r.valid_loss for r in reversed(history) if r.epoch in phase.epochs]
+    return bool(latest_first) and latest_first.index(min(latest_first)) >= recipe.patience

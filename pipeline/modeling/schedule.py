@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SHAPES = ("linear", "one_cycle", "cosine", "sgdr")
 START_DIVISOR = 25.0  # one_cycle starts at peak / 25 and ends 1e4 times lower, as torch's does
 END_DIVISOR = 1e4
 
@@ -44,6 +43,10 @@ class Schedule:
         if self.shape == "cosine":
             return self.peak_lr * _half_cosine((step - start) / (self.n_steps - start))
         return self.peak_lr * (self.n_steps - step) / (self.n_steps - start)
+
+    def begins_anew(self, step: int) -> bool:
+        """Tell whether a cycle begins with this step, as the phase does with step 0."""
+        return step == 0 or (self.shape == "sgdr" and self._share_of_cycle(step) == 0)
 
     def _one_cycle(self, step: int) -> float:
         low = self.peak_lr / START_DIVISOR

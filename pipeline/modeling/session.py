@@ -71,27 +71,31 @@ class Session:
                 yield record
                 self._tend(request)
 
-    def save(self) -> None:
-        """Save the state; a full disk is no reason to stop, the older checkpoints are kept."""
+    def save(self) -> bool:
+        """Save the state, and tell whether that worked.
+
+        A full disk is no reason to stop: the older checkpoints are kept.
+        """
         if self.checkpoints is None:
-            return
+            return False
         fitting, start = self.fitting, time.monotonic()
-        state = fitting.state_dict()
+        state, saved = fitting.state_dict(), True
         try:
             self.checkpoints.save(state, epoch=fitting.epoch, step=fitting.step)
         except ArtifactError as error:
             log.warning("%s; the training goes on without this checkpoint", error)
+            saved = False
         self._saved_at = time.monotonic()
         self._cost_s = self._saved_at - start
+        return saved
 
     def _tend(self, request: StopRequest) -> None:
         """Save if it is time, and leave if somebody asks any process of the group for it."""
         if signum := self.fitting.group.largest(request.signum or 0):
-            self.save()
-            log.info(
-                "stopped in epoch %d after step %d of %d, saved; the next run continues from there",
-                *(self.fitting.epoch, self.fitting.step, self.fitting.n_steps),
-            )
+            where = (self.fitting.epoch, self.fitting.step, self.fitting.n_steps)
+            saved = self.save()
+            if self.checkpoints is not None:
+                log.info("stopped in epoch %d after step %d of %d, %s", *where, _what_next(saved))
             raise SystemExit(128 + signum)
         waited = time.monotonic() - self._saved_at
         if not self.every_s or waited >= max(self.every_s, self._cost_s / SAVE_SHARE):
@@ -106,3 +110,9 @@ class Session:
             if fitting.history:
                 self._note += f", valid accuracy {fitting.history[-1].valid_accuracy:.3f}"
         return self._note
+
+
+def _what_next(saved: bool) -> str:
+    if saved:
+        return "saved; the next run continues from there"
+    return "not saved; the next run continues from the checkpoint before, if there is one"

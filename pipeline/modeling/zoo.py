@@ -144,10 +144,10 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
 
 def _head_name(network: nn.Module) -> str:
     """Return the name of the layer that makes the logits: the last linear one, or convolution."""
-    last: dict[type, str] = {}
-    for name, module in network.named_modules():
-        last |= {kind: name for kind in (nn.Linear, nn.Conv2d) if isinstance(module, kind)}
-    return last.get(nn.Linear) or last[nn.Conv2d]  # SqueezeNet's head is a convolution
+    modules = list(network.named_modules())
+    linear: list[str] = [name for name, module in modules if isinstance(module, nn.Linear)]
+    convolutions: list[str] = [name for name, module in modules if isinstance(module, nn.Conv2d)]
+    return (linear or convolutions)[-1]  # SqueezeNet's head is a convolution
 
 
 def _remove_auxiliary_heads(network: nn.Module) -> None:

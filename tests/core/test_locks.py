@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path, monkeypatch):
     with held(folder, owner="another training"):
         assert holder(folder) == os.getpid()
     assert holder(folder) is None
+
+
+def test_who_would_rather_wait_is_told_once_for_whom(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    descriptor, told = try_lock(tmp_path / "f"), []
+
+    def on_wait(holder):
+        told.append(holder)
+        threading.Timer(0.5, os.close, [descriptor]).start()
+
+    with held(tmp_path / "f", owner="another training", on_wait=on_wait):
+        assert told == [os.getpid()]
 
 
 def test_the_first_free_one_is_taken(tmp_path):

@@ -1,5 +1,7 @@
 """What is said about histories drawn up by hand."""
 
+from dataclasses import replace
+
 from pipeline.core.artifacts import EpochRecord
 from pipeline.modeling.advice import advise, climbed, overfitting_epochs, rising_epochs
 from pipeline.modeling.history import mark_kept
@@ -38,6 +40,13 @@ def test_a_rising_training_loss_means_a_rate_too_high() -> None:
 
 def test_a_rise_at_a_change_of_size_is_not_held_against_the_rate() -> None:
     assert rising_epochs(history((1.0, 0.9), (1.5, 0.8), sizes=(48, 64))) == ()
+
+
+def test_a_rise_where_the_schedule_begins_anew_is_not_held_against_the_rate() -> None:
+    records = history((1.0, 0.9), (0.5, 0.8), (0.7, 0.7), (0.8, 0.6))
+    assert rising_epochs(records) == (3, 4)
+    records[2] = replace(records[2], restart=True)
+    assert rising_epochs(records) == (4,)
 
 
 def test_a_rise_within_the_noise_is_no_rise() -> None:

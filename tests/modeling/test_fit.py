@@ -7,8 +7,10 @@ import torch
 from modeling_sets import RECIPE, make_split
 from torch import nn
 
-from pipeline.core.errors import TrainingError
+from pipeline.core.artifacts import EpochRecord
+from pipeline.core.errors import ParamsError, TrainingError
 from pipeline.modeling.fit import Fitting, weights_of
+from pipeline.modeling.recipe import Phase, average_decay, out_of_patience
 from pipeline.modeling.zoo import build_model, fit_to_data
 
 
@@ -103,17 +105,90 @@ def test_without_patience_every_epoch_is_trained_and_the_best_weights_are_kept(t
 
 def test_the_average_of_the_weights_is_what_is_kept(train_split, valid_split, cpu):
     model = build_model("compact", n_classes=2, seed=0)
-    recipe = dataclasses.replace(RECIPE, epochs=1, ema_decay=0.75)
+    recipe = dataclasses.replace(RECIPE, epochs=1, ema_decay=0.999)
     fitting, after = Fitting(model, train_split, valid_split, recipe, compute=cpu), []
     list(fitting.run(lambda n: after.append(weights_of(model)) if n else None))
     name = "network.fc.weight"
-    # torch's average begins with the weights after the first step.
+    # torch's average begins with the weights after the first step; (1 + n) / (10 + n) is kept.
     expected = after[0][name]
-    for weights in after[1:]:
-        expected = 0.75 * expected + 0.25 * weights[name]
-    assert len(after) == 4
+    for kept, weights in zip((2 / 11, 3 / 12, 4 / 13), after[1:], strict=True):
+        expected = kept * expected + (1 - kept) * weights[name]
     assert torch.allclose(fitting.best[name], expected, atol=1e-6)
     assert not torch.equal(fitting.best[name], after[-1][name])
+
+
+def test_the_average_keeps_no_more_than_is_asked_for():
+    kept = [average_decay(n, most=0.9) for n in (1, 8, 80, 81, 1000)]
+    assert kept == pytest.approx([2 / 11, 0.5, 0.9, 0.9, 0.9])
+
+
+def test_an_average_over_a_short_training_has_learned_what_the_network_has(
+    train_split, valid_split, cpu
+):
+    _, results = trained(train_split, valid_split, cpu, epochs=8, ema_decay=0.999)
+    assert results[-1].valid_accuracy > 0.9  # of 32 images; chance is 0.5 with deviation 0.09
+
+
+def test_what_is_left_is_counted_in_images_that_there_are(cpu):
+    few, seen = make_split(10), []
+    recipe = dataclasses.replace(RECIPE, batch_size=64, epochs=3)
+    model = build_model("compact", n_classes=2, seed=0)
+    fitting = Fitting(model, few, few, recipe, compute=cpu)
+    list(fitting.run(lambda n: seen.append((n, fitting.images_left))))
+    assert [left for n, left in seen if n] == [20, 10, 0]
+
+
+def test_in_the_epochs_of_the_head_the_advice_names_its_rate(train_split, valid_split, cpu):
+    rates = {"optimizer": "sgd", "lr": 0.01, "head_lr": 1e38}
+    with pytest.raises(TrainingError, match=r"lower train\.head_lr, to 3\.3e\+37 for a start"):
+        trained(train_split, valid_split, cpu, freeze_epochs=2, **rates)
+
+
+@pytest.mark.parametrize(
+    ("changes", "restarts"),
+    [
+        ({"epochs": 3}, set()),
+        ({"epochs": 2, "freeze_epochs": 2}, {3}),
+        ({"epochs": 7, "schedule": "sgdr", "cycle_factor": 2}, {2, 4}),
+        ({"epochs": 3, "freeze_epochs": 2, "schedule": "sgdr"}, {2, 3, 4, 5}),
+    ],
+)
+def test_a_schedule_that_begins_anew_is_told(train_split, valid_split, cpu, changes, restarts):
+    _, results = trained(train_split, valid_split, cpu, optimizer="sgd", **changes)
+    assert {r.epoch for r in results if r.restart} == restarts
+
+
+@pytest.mark.parametrize(
+    ("losses", "over"),
+    [((3, 2, 2.5, 2.6), True), ((3, 2, 2.5), False), ((3, 2, 2, 2.5), False), ((2, 2, 2), False)],
+)
+def test_patience_counts_from_the_epoch_that_is_kept_the_last_of_equals(losses, over):
+    recipe = dataclasses.replace(RECIPE, epochs=9, patience=2)
+    history = [
+        EpochRecord(
+            epoch=i, lr=1, size_px=8, train_loss=1, valid_loss=x, valid_accuracy=1, kept=False
+        )
+        for i, x in enumerate(losses, start=1)
+    ]  # fmt: skip
+    assert out_of_patience(recipe, Phase(epochs=range(1, 10)), history) is over
+
+
+def test_layers_whose_factor_is_zero_stay_and_so_do_the_statistics_of_their_batch_norm(
+    train_split, valid_split, cpu
+):
+    model = build_model("resnet18", n_classes=2)
+    before = weights_of(model)
+    recipe = dataclasses.replace(RECIPE, epochs=1, lr_factors=(0.0, 0.0, 1.0))
+    list(Fitting(model, train_split, valid_split, recipe, compute=cpu).run())
+    after = weights_of(model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"network.fc.weight", "network.fc.bias"}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_training_without_a_factor_above_zero_is_refused(train_split, valid_split, cpu):
+    with pytest.raises(ParamsError, match=r"train\.lr_factors: found no factor above 0"):
+        trained(train_split, valid_split, cpu, lr_factors=(0.0, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,22 @@
 """Layer groups, freezing and precomputed features of several networks."""
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from modeling_sets import RECIPE, make_split
 from torch import nn
 
+from pipeline.core import locks
 from pipeline.core.errors import ParamsError
+from pipeline.core.locks import held
 from pipeline.modeling.feed import head_inputs
 from pipeline.modeling.fit import Fitting, weights_of
-from pipeline.modeling.layers import body_blocks, frozen_body, layer_groups, train_mode
+from pipeline.modeling.layers import body_blocks, frozen, layer_groups, still_layers, train_mode
 from pipeline.modeling.precompute import cached_features
+from pipeline.modeling.resume import Checkpoints
 from pipeline.modeling.zoo import build_model, fit_to_data, head_of, head_parameters
 
 
@@ -69,7 +74,7 @@ def test_too_many_groups_are_refused():
 def test_a_frozen_body_keeps_its_weights_and_batch_norm_statistics(arch):
     model = build_model(arch, n_classes=2)
     before = weights_of(model)
-    with frozen_body(model):
+    with frozen(still_layers(model, lr_factors=(1.0,), head_alone=True)):
         train_mode(model)
         model(torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)).sum().backward()
         assert {n for n, p in model.named_parameters() if p.grad is not None} == {
@@ -101,6 +106,25 @@ def test_a_network_with_layers_behind_its_head_cannot_be_precomputed(cpu):
             compute=cpu,
             on_batch=lambda n: None,
         )
+
+
+def test_a_training_waits_while_another_one_computes_the_same_features(
+    train_split, valid_split, cpu, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    caplog.set_level("INFO")
+    model, folder = build_model("compact", n_classes=2), tmp_path / "f"
+    with ThreadPoolExecutor(1) as pool, held(folder, owner="the first"):
+        second = pool.submit(
+            cached_features, model, train_split, valid_split, compute=cpu, folder=folder
+        )
+        while "computes the same features; waiting for them" not in caplog.text:
+            assert not second.done(), second.result()
+            time.sleep(0.05)
+        values = {"train": torch.ones(3, 2), "valid": torch.zeros(1, 2)}
+        Checkpoints(folder, kept=1).save(values, epoch=0, step=0)
+        assert not second.done()
+    assert torch.equal(second.result().train, values["train"])
 
 
 def test_features_are_computed_once_and_train_the_head_alone(

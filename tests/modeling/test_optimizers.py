@@ -1,6 +1,7 @@
 """Muon on kernels, SGD on the rest, both at the rate of the moment."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -71,6 +72,17 @@ def test_a_frozen_parameter_has_no_place_in_the_optimizer():
     model = nn.Sequential(module, nn.Linear(2, 2))
     optimizer = build_optimizer("sgd", model, lr=0.1, weight_decay=0.0, bf16=False)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_muon_keeps_no_gradient_in_memory(bf16):
+    module = conv()
+    optimizer = build_optimizer("muon", module, lr=0.1, weight_decay=0.0, bf16=bf16)
+    module.weight.grad = torch.ones_like(module.weight)
+    gone = weakref.ref(module.weight.grad.untyped_storage())
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    assert gone() is None
 
 
 def test_muon_refuses_a_model_in_another_memory_format():
