@@ -1,5 +1,6 @@
 """Parts of the test images: how the model does on each, and which images to show for it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,18 +23,24 @@ def slices_with_paths(
 ) -> tuple[Slice, ...]:
     """Join the rows of slices.csv with the images of each part.
 
+    Where several parts of a trait have one name, as where a cell of data/metadata.csv holds the
+    name that is given to the rest, they are told apart by their order.
+
     Args:
         rows: of slices.csv.
-        members: trait, value and paths of the images that have it.
+        members: trait, value and paths of the images that have it, in the order of the rows.
     """
-    known = {(name, value): frozenset(paths) for name, value, paths in members}
+    known: dict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
+    for name, value, paths in members:
+        known[name, value].append(frozenset(paths))
+    parts = {key: iter(found) for key, found in known.items()}
     return tuple(
         Slice(
             number=number,
             name=row.slice,
             value=row.value,
             row=row,
-            paths=known.get((row.slice, row.value), frozenset()),
+            paths=next(parts.get((row.slice, row.value), iter(())), frozenset()),
         )
         for number, row in enumerate(rows)
     )

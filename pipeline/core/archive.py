@@ -1,10 +1,13 @@
 """data/raw.zip: the original bytes of every image under a safe name, in one uncompressed file.
 
-Names are `class/name.ext`, sorted; dates are fixed, so equal input gives equal bytes. Each member's
-comment is the name it had in the user's archive or folder.
+Names are `class/name.ext`, sorted, or `class/name-mark.ext` where several files would share one: no
+name depends on how many share it, since people write names into tables. Dates are fixed, so equal
+input gives equal bytes. Each member's comment is the name it had in the user's archive or folder.
 """
 
+import hashlib
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -19,6 +22,27 @@ from pipeline.core.atomic import replacing
 from pipeline.core.errors import ArtifactError
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+JOINT = "//"
+"""In `source`, between one of several joined sources and the name of a file in it."""
+
+_MARK = re.compile(r"-[0-9a-f]{10}(?=(\.[^./]*)?$)")
+
+
+def marked_path(stem: str, suffix: str, identity: str) -> str:
+    """Return the path of a file whose name others have too: `cat/1-0123456789.jpg`.
+
+    Args:
+        stem: class folder and name without its suffix.
+        suffix: with its dot, or nothing.
+        identity: what tells the file from the others; the path depends on nothing else.
+    """
+    digest = hashlib.sha256(identity.encode(errors="backslashreplace")).hexdigest()
+    return f"{stem}-{digest[:10]}{suffix}"
+
+
+def unmarked_path(path: str) -> str:
+    """Return what the path would be if no other file had that name."""
+    return _MARK.sub("", path)
 
 
 @dataclass(frozen=True, slots=True)

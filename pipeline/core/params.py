@@ -191,7 +191,7 @@ class TrainParams:
     """Epochs of the first cycle of `sgdr`."""
     cycle_factor: Annotated[int, Between(low=1, high=10)]
     """How much longer each cycle of `sgdr` is than the one before."""
-    clip_norm: Annotated[float, Between(above=0)] | None
+    clip_norm: Annotated[float, Between(above=0, high=1e9)] | None
     """Largest L2 norm of a step's gradient over all parameters; null does not clip."""
     accumulate: Annotated[int, Between(low=1, high=1024)]
     """Parts in which a batch goes through the network, to save memory."""
@@ -313,13 +313,13 @@ class RuntimeParams:
     device: Literal["auto", "cpu", "cuda"]
     workers: Count | None
     """Processes that decode images; null is one per core."""
-    threads: Count | None
+    threads: Annotated[int, Between(low=1, high=1024)] | None
     """Threads of a training or evaluating process; null is one per core."""
     launcher: Literal["none", "torchrun"]
     """How training processes are started; `none` is one process, `torchrun` PyTorch's launcher."""
     processes: Count | None
     """How many processes `torchrun` starts on this machine; null is one per GPU."""
-    checkpoint_seconds: Annotated[float, Between(low=0)]
+    checkpoint_seconds: Annotated[float, Between(low=0, high=1e9)]
     """Time between two checkpoints of a training; 0 makes one after every step."""
     resume: bool
     """Go on with a training that was stopped; false starts it afresh."""

@@ -86,6 +86,18 @@ class _Chunk:
     results: list[Any]
     missing: int
     error: BaseException | None = None
+    failures: Counter[int] = field(default_factory=Counter)
+    """How often each suspected item failed, by its place."""
+
+    def settle(self, start: int, results: list[Any]) -> None:
+        """Put the results of consecutive items in their place."""
+        self.results[start : start + len(results)] = results
+        if self.error is None:  # after one, nothing is missing
+            self.missing -= len(results)
+
+    def fail(self, error: BaseException) -> None:
+        """Have an error raised when the results would be due."""
+        self.error, self.missing = error, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +174,6 @@ class _Crew:
         self._open: deque[_Chunk] = deque()
         """Chunks in order whose results have not been yielded."""
         self._waiting: deque[_Task] = deque()
-        self._failures: Counter[tuple[int, int]] = Counter()
-        """How often each suspected item failed, by its chunk's identity and its place in it."""
         self._n_lost, self._failed_starts = 0, 0
         self._workers: list[_Worker] = []
         self._wanted = workers
@@ -225,10 +235,9 @@ class _Crew:
         worker.task, self._failed_starts = None, 0
         if isinstance(answer, BaseException):
             # Raised in its turn, so that it is the same error whoever is fastest.
-            task.chunk.error, task.chunk.missing = answer, 0
-            return
-        task.chunk.results[task.start : task.stop] = answer
-        task.chunk.missing -= len(answer)
+            task.chunk.fail(answer)
+        else:
+            task.chunk.settle(task.start, answer)
 
     def _replace(self, worker: _Worker, why: str) -> None:
         """Go on without a worker: its task is cut around the item that it failed on."""
@@ -251,11 +260,10 @@ class _Crew:
 
     def _try_again(self, chunk: _Chunk, index: int, why: str) -> None:
         item = chunk.items[index]
-        self._failures[id(chunk), index] += 1
-        if self._failures[id(chunk), index] < TRIES:
+        chunk.failures[index] += 1
+        if chunk.failures[index] < TRIES:
             self._waiting.appendleft(_Task(chunk, index, index + 1))
             return
-        del self._failures[id(chunk), index]
         self._n_lost += 1
         if self._lost is None or self._n_lost > self._max_lost:
             raise DataError(
@@ -263,8 +271,7 @@ class _Crew:
                 f"{f', after {self._max_lost} others' if self._lost else ''}; "
                 "for want of memory? free some, or set runtime.workers: 1 in params.yaml"
             )
-        chunk.results[index] = self._lost(item, why)
-        chunk.missing -= 1
+        chunk.settle(index, [self._lost(item, why)])
 
 
 def _start(work: Callable[[Any], Any]) -> _Worker:

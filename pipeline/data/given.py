@@ -1,12 +1,14 @@
 """The split that a data set came with: from its folders, or from what people wrote."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import PurePosixPath
 
+from pipeline.core.archive import JOINT
 from pipeline.core.errors import DataError
+from pipeline.core.splits import split_of_folder
 from pipeline.data.groups import members_of
-from pipeline.data.metadata import SPLIT_WORDS
 from pipeline.data.scan import Scanned
 
 MAX_NAMED = 5
@@ -27,7 +29,7 @@ def given_splits(images: Sequence[Scanned], table: Mapping[str, str]) -> dict[st
         DataError: no image has a split, one lies outside the folders, or all are kept from
             training.
     """
-    folders = {i.path: split for i in images if (split := _folder_split(i.source))}
+    folders = _folder_splits(images)
     given = folders | {i.path: table[i.path] for i in images if i.path in table}
     missing = sorted((i for i in images if i.path not in given), key=attrgetter("path"))
     if not given:
@@ -89,8 +91,29 @@ def _some(paths: Sequence[str]) -> str:
     return ", ".join(paths[:3]) + more
 
 
-def _folder_split(source: str) -> str | None:
-    for part in PurePosixPath(source.replace("\\", "/")).parts[:-1]:
-        if part.lower() in SPLIT_WORDS:
-            return SPLIT_WORDS[part.lower()]
-    return None
+def _folder_splits(images: Sequence[Scanned]) -> dict[str, str]:
+    """Return the split that the folders of its source give to an image, if any, by path.
+
+    Folders around all images of a source, and those that the source itself lies in, are asked
+    last, the innermost first: a data set with splits of its own may lie in a folder called train.
+    """
+    by_source: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for image in images:
+        source, _, name = image.source.replace("\\", "/").rpartition(JOINT)
+        folders = PurePosixPath(name).parts[:-1]
+        by_source.setdefault(source, []).append((image.path, folders))
+    splits = {}
+    for source, members in by_source.items():
+        n_shared = _n_shared([folders for _, folders in members])
+        around = [*PurePosixPath(source).parts, *members[0][1][:n_shared]][::-1]
+        for path, folders in members:
+            asked = map(split_of_folder, [*folders[n_shared:], *around])
+            if split := next(filter(None, asked), None):
+                splits[path] = split
+    return splits
+
+
+def _n_shared(folders: Sequence[tuple[str, ...]]) -> int:
+    """Return how many leading folders all have in common; the rest lie between first and last."""
+    levels = zip(min(folders), max(folders), strict=False)
+    return sum(1 for _ in takewhile(lambda level: level[0] == level[1], levels))

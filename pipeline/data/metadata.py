@@ -6,17 +6,10 @@ from pathlib import Path
 
 from pipeline.core.archive import Member
 from pipeline.core.errors import DataError
+from pipeline.core.splits import SPLIT_WORDS
 from pipeline.data.tables import Row, read_rows
 
 COLUMNS = ("path", "split", "group")
-SPLIT_WORDS = {
-    "train": "train",
-    "valid": "valid",
-    "validation": "valid",
-    "val": "valid",
-    "test": "test",
-}
-"""How people call the splits, in any case, in this table and in the folders of a source."""
 
 
 @dataclass(frozen=True, slots=True)

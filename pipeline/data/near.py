@@ -95,7 +95,8 @@ def find_pairs(
     questions, asked = tee(questions)
     work = partial(_answer, archive_path)
     first: dict[str, str] = {}
-    equal, near = [], []
+    equal: list[Pair] = []
+    near: list[tuple[str, str]] = []
     for question, answer in zip(
         questions, supervised_map(work, asked, workers=workers, lost=_no), strict=True
     ):
@@ -104,11 +105,19 @@ def find_pairs(
             if first.setdefault(str(answer), paths[0]) != paths[0]:
                 equal.append(Pair(first[str(answer)], paths[0], "pixels"))
         elif answer:
-            near.append(Pair(paths[0], paths[1], "near"))
+            near.append((paths[0], paths[1]))
         on_progress(1)
-    others = {pair.second for pair in equal}  # for whom the first of them stands
-    near = [pair for pair in near if others.isdisjoint((pair.first, pair.second))]
-    return sorted([*equal, *near], key=lambda pair: (pair.first, pair.second))
+    found = [*equal, *_of_the_first(near, {pair.second: pair.first for pair in equal})]
+    return sorted(found, key=lambda pair: (pair.first, pair.second))
+
+
+def _of_the_first(near: Sequence[tuple[str, str]], first_of: Mapping[str, str]) -> list[Pair]:
+    """Return the pairs, each once, with the first of images of equal pixels in place of others.
+
+    Not all of those images were compared with everything, so none of their pairs may be lost.
+    """
+    pairs = {tuple(sorted(first_of.get(path, path) for path in pair)) for pair in near}
+    return [Pair(one, other, "near") for one, other in pairs if one != other]
 
 
 def _alike(images: Sequence[Scanned]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.archive import Member
+from pipeline.core.archive import Member, unmarked_path
 from pipeline.core.errors import ArtifactError, DataError
 
 
@@ -59,12 +59,21 @@ def read_rows(
 
 
 def _owners(members: Sequence[Member]) -> dict[str, list[str]]:
-    """Return the paths of the images that a name may mean."""
-    owners: dict[str, list[str]] = {}
+    """Return the paths of the images that a name may mean.
+
+    A name that no image has because several would share it may mean each of them, even where it
+    is the source of one: a row with it may be older than the second of them.
+    """
+    owners: dict[str, set[str]] = {}
     for member in members:
-        for name in dict.fromkeys((member.path, member.source)):
-            owners.setdefault(name, []).append(member.path)
-    return owners
+        for name in (member.path, member.source):
+            owners.setdefault(name, set()).add(member.path)
+    paths = {member.path for member in members}
+    for path in paths:
+        shared = unmarked_path(path)
+        if shared in owners and shared not in paths:
+            owners[shared].add(path)
+    return {name: sorted(found) for name, found in owners.items()}
 
 
 def _named(name: str, owners: dict[str, list[str]], *, where: str) -> str:

@@ -50,7 +50,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--no-html", action="store_true", help="write no page")
     add("--json", action="store_true", help="print JSON instead of text")
     add("--fail-if-worse", action="store_true", help=f"exit status {WORSE_STATUS} if it is worse")
-    add("--seed", metavar="N", type=int, default=0, help="of the bootstrap (%(default)s)")
+    add("--seed", metavar="N", type=_seed, default=0, help="of the bootstrap (%(default)s)")
     add(
         "--resamples",
         metavar="N",
@@ -95,6 +95,13 @@ def in_words(comparison: Comparison, old: str, new: str) -> list[str]:
         f"fixed     {len(c.fixed)}, newly broken {len(c.broken)}, p = {p_text(c.p_value)}",
         c.sentence(old, new),
     ]
+
+
+def _seed(text: str) -> int:
+    """Parse a whole number from 0 on, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, found {text!r}")
+    return int(text)
 
 
 def _line(name: str, figure: Difference) -> str:

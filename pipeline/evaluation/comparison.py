@@ -21,7 +21,8 @@ ALPHA = 0.05
 """A smaller p-value is evidence."""
 RESAMPLES = 10_000
 MIN_PAIRS = 2
-LEAST_PROB = 1e-12  # as in `to_predictions`
+LEAST_PROB = 5e-7
+"""What a probability of 0 may have been: predictions.csv has six digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +139,7 @@ def compare(
     fixed = [p for p in pairs if p.is_right and not p.was_right]
     broken = [p for p in pairs if p.was_right and not p.is_right]
     right = np.array([(p.was_right, p.is_right) for p in pairs], np.float64)
-    losses = np.array(
-        [(_loss(p.old, p.label, old.classes), _loss(p.new, p.label, new.classes)) for p in pairs]
-    )
+    losses = np.array([_losses(pair, old.classes, new.classes) for pair in pairs])
     return Comparison(
         n=len(pairs),
         n_only_old=len(old.rows) - len(pairs),
@@ -221,10 +220,13 @@ def p_text(p_value: float) -> str:
     return "< 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
-def _loss(row: Prediction, label: str, classes: Sequence[str]) -> float:
-    if row.label == label:
-        return row.loss
-    return -math.log(max(row.probs[classes.index(label)], LEAST_PROB))
+def _losses(pair: Pair, old: Sequence[str], new: Sequence[str]) -> tuple[float, float]:
+    """Return the losses of both models, whose classes are given, measured alike."""
+    if pair.old.label == pair.new.label:
+        return pair.old.loss, pair.new.loss
+    # The old model's loss is that of the old label; the new model's has more digits than `probs`.
+    was, now = pair.old.probs[old.index(pair.label)], pair.new.probs[new.index(pair.label)]
+    return -math.log(max(was, LEAST_PROB)), -math.log(max(now, LEAST_PROB))
 
 
 def _images(n: int) -> str:

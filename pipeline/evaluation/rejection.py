@@ -11,11 +11,11 @@ import numpy as np
 
 from pipeline.core.artifacts import RiskPoint
 from pipeline.evaluation.interval import Floats, Ints, rounded, wilson_interval
+from pipeline.imaging.spec import ALL_UNSURE
 
 DIGITS = 6
 """Of a confidence; what differs less is a tie, and float32 differs less."""
 MARGIN = 0.5 * 10**-DIGITS
-ALL_UNSURE = 1.0
 MAX_POINTS = 500
 
 

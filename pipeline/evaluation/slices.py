@@ -156,12 +156,21 @@ def _quartiles(values: NDArray[np.float64]) -> Iterator[tuple[str, NDArray[np.bo
     if known.any():
         edges = np.unique(np.quantile(values[known], (0.25, 0.5, 0.75)))
         numbers = np.searchsorted(edges, values, side="left")  # an edge belongs to the part below
-        for number in np.unique(numbers[known]):
-            where = known & (numbers == number)
-            low, high = values[where].min(), values[where].max()
-            yield (f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"), where
+        parts = [known & (numbers == number) for number in np.unique(numbers[known])]
+        ends = [(float(values[part].min()), float(values[part].max())) for part in parts]
+        yield from zip(_names(ends), parts, strict=True)
     if not known.all():
         yield EMPTY, ~known
+
+
+def _names(ends: Sequence[tuple[float, float]]) -> list[str]:
+    """Return `low to high` of each part, with as many digits as tell all ends apart, at least 6."""
+    different = {end for pair in ends for end in pair}
+    for digits in range(6, 18):  # 17 tell any two floats apart
+        texts = {end: f"{end:.{digits}g}" for end in different}
+        if len(set(texts.values())) == len(different):
+            break
+    return [texts[low] if low == high else f"{texts[low]} to {texts[high]}" for low, high in ends]
 
 
 def _row(name: str, value: str, right: NDArray[np.bool_]) -> SliceRow:

@@ -30,6 +30,10 @@ examples:
 
 Each run goes as far as evaluate; after dvc exp apply NAME, dvc repro makes the rest.
 """
+UNDRAWN = (
+    f"nothing is drawn, since none of these runs trained; run: python -m {NAME} with other "
+    "--lr, --sizes or --epochs, which trains, or with --draw, which draws earlier runs too"
+)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,34 +63,41 @@ def main(arguments: argparse.Namespace) -> None:
             }
         )
         drained(names, jobs=arguments.jobs)
-    runs = timed(finished_runs(names))
-    write_bytes(arguments.out, draw(runs))
-    keys = varied(runs)
+    show(finished_runs(names), out=arguments.out)
+
+
+def show(runs: Sequence[Run], *, out: Path) -> None:
+    """Print the accuracies of all runs, and draw those whose time is known.
+
+    Raises:
+        ArtifactError: there is no run.
+    """
+    if not runs:
+        raise ArtifactError(
+            f"no experiment of this commit was evaluated; run: python -m {NAME}, or "
+            f"{JOBS}=1 dvc queue start -j 1 if some are queued"
+        )
+    known = timed(runs)
+    if known:
+        write_bytes(out, draw(known))
+    keys = varied(known or runs)  # as in the picture's legend
     for run in sorted(runs, key=lambda run: -run.accuracy):
+        took = f"{'no time':>8}" if run.seconds is None else f"{run.seconds:6.1f} s"
         print(
             f"{run.name:16} {run.accuracy:.4f} ({run.low:.4f} to {run.high:.4f}) "
-            f"{run.seconds:6.1f} s  {label_of(run, keys)}"
+            f"{took}  {label_of(run, keys)}"
         )
-    print(f"{arguments.out}: {len(runs)} runs")
+    print(f"{out}: {len(known)} runs" if known else UNDRAWN)
 
 
 def timed(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs whose time is known.
-
-    Raises:
-        ArtifactError: there is none.
-    """
+    """Return the runs whose time is known."""
     known = [run for run in runs if run.seconds is not None]
     if len(known) < len(runs):
         log.warning(
             "%d of %d runs have no time, since they came out of the run cache or did not run in "
-            "the queue; they are left out",
+            "the queue; they are not drawn",
             *(len(runs) - len(known), len(runs)),
-        )
-    if not known:
-        raise ArtifactError(
-            f"no experiment of this commit was evaluated in the queue; run: python -m {NAME}, or "
-            f"{JOBS}=1 dvc queue start -j 1 if some are queued"
         )
     return known
 

@@ -9,10 +9,13 @@ are, are decoded by simplejpeg: the same libjpeg-turbo, the same bytes, in half 
 """
 
 import io
+import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 import simplejpeg
@@ -32,7 +35,11 @@ MIN_SIDE_PX = 8
 
 MAX_SCANS = 100
 """Of a progressive JPEG: cameras and encoders write about ten, a file with thousands is a bomb."""
-START_OF_SCAN = b"\xff\xda"
+MAX_SEGMENTS = 10_000
+"""A file of 50 MiB has a thousand of the greatest length; more take time to pass over."""
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+# The end, and those that a length follows, inside a scan too; not restarts, which are part of one.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 STRIP_PIXELS = 2**20
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"BM")
 
@@ -87,9 +94,26 @@ def _check_scans(image: Image.Image, content: bytes) -> None:
     """Refuse a JPEG of which each scan would be decoded over the whole image once more."""
     if image.format not in JPEG:
         return
-    n_scans = content.count(START_OF_SCAN)  # inside a scan, another byte follows every 0xff
+    # Inside a scan, another byte follows every 0xff. What is rare is looked at more closely.
+    if content.count(START_OF_SCAN) <= MAX_SCANS:
+        return
+    markers = list(islice(segments(content), MAX_SEGMENTS + 1))
+    if len(markers) > MAX_SEGMENTS:
+        raise ImageError("too_large", f"more than {MAX_SEGMENTS} segments")
+    n_scans = markers.count(START_OF_SCAN)
     if n_scans > MAX_SCANS:
         raise ImageError("too_large", f"{n_scans} scans, limit {MAX_SCANS}")
+
+
+def segments(content: bytes) -> Iterator[bytes]:
+    """Yield the markers of a JPEG up to its end, behind which phones put a film or an image."""
+    position = 0
+    while found := _MARKER.search(content, position):
+        if found[0] == END_OF_IMAGE:
+            return
+        yield found[0]
+        length = int.from_bytes(content[found.end() : found.end() + 2])  # its own two bytes count
+        position = found.end() + max(length, 2)
 
 
 def _load(image: Image.Image, content: bytes) -> Image.Image:

@@ -8,6 +8,8 @@ from typing import Any
 from pipeline.core.errors import ArtifactError
 
 RESAMPLE = "bilinear, antialiased"
+ALL_UNSURE = 1.000001
+"""A threshold that no prediction reaches: in float32 a probability may be 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"temperature is {self.temperature}, expected above 0")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
+        if self.threshold is not None and not 0 <= self.threshold <= ALL_UNSURE:
             raise ValueError(f"threshold is {self.threshold}, expected 0 to 1")
 
     def to_json(self) -> str:

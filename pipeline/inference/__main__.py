@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.core.arguments import command_parser, whole_number
-from pipeline.core.atomic import replacing, sha256_file
+from pipeline.core.atomic import replacing
 from pipeline.core.errors import ArtifactError, DataError
 from pipeline.core.process import available_cores, guarded
 from pipeline.core.progress import Progress, with_progress
@@ -101,7 +101,6 @@ class _Run:
         self._total = inputs.count()
         if self._total == 0:
             raise self._nothing()
-        self._sha256 = sha256_file(arguments.model) if arguments.model.is_file() else ""
         self._classifier = OnnxClassifier(arguments.model, device=arguments.device)
         self._provider = self._classifier.provider
         self._batch_size = arguments.batch_size or (
@@ -114,7 +113,7 @@ class _Run:
         """Write FILE, going on where an earlier run stopped."""
         # Also the batch size: the last bits of a probability depend on what goes along with it.
         depends_on = {
-            "model": self._sha256,
+            "model": self._classifier.sha256,
             "batch size": str(self._batch_size),
             "device": self._provider,
         }
@@ -155,7 +154,7 @@ class _Run:
             self._arguments.model,
             parts,
             workers=self._arguments.workers or available_cores(),
-            sha256=self._sha256,
+            sha256=self._classifier.sha256,
         )
 
     def _nothing(self) -> DataError:

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import ArtifactError, DataError, ImageError
 from pipeline.core.workers import supervised_map
 from pipeline.imaging.decode import REASONS as IMAGE_REASONS
@@ -213,6 +212,6 @@ def _classify_in_process(model_path: str, sha256: str, chunk: Chunk) -> list[Res
 @lru_cache(maxsize=1)
 def _loaded(model_path: str, sha256: str) -> OnnxClassifier:
     classifier = OnnxClassifier(Path(model_path), device="cpu")
-    if sha256_file(Path(model_path)) != sha256:
+    if classifier.sha256 != sha256:
         raise ArtifactError(f"{model_path}: it changed meanwhile; run the same command again")
     return classifier

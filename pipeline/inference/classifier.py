@@ -1,5 +1,6 @@
 """The model file alone: checked, loaded and asked, with no setting of its own."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.core.atomic import check_sha256, sha256_path
+from pipeline.core.atomic import sha256_path
 from pipeline.core.errors import ArtifactError
 from pipeline.imaging.preprocess import Pixels, pixels_from_bytes, preprocess
 from pipeline.imaging.spec import ModelSpec, spec_from_json
@@ -42,7 +43,8 @@ class OnnxClassifier:
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int = 1) -> None:
         self._path = path
-        self._session = _load(path, device=device, threads=threads)
+        content, self.sha256 = _read(path)  # once: a new file may take its place at any moment
+        self._session = _session(content, path, device=device, threads=threads)
         self.provider = provider_in_use(self._session, device=device)
         self.metadata: Mapping[str, str] = MappingProxyType(
             dict(self._session.get_modelmeta().custom_metadata_map)
@@ -105,17 +107,30 @@ class OnnxClassifier:
             raise ArtifactError(f"{self._path}: `{OUTPUT}` are no probabilities; {CURE}")
 
 
-def _load(path: Path, *, device: str, threads: int) -> ort.InferenceSession:
-    if path.is_file() and not sha256_path(path).exists():
+def _read(path: Path) -> tuple[bytes, str]:
+    """Return the file's content and its sha256, which is the one that lies beside it."""
+    checksum = sha256_path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path}: not found; {CURE}")
+    if not checksum.is_file():
         # A flipped bit loads without any error and changes the answers.
-        raise ArtifactError(
-            f"{sha256_path(path)}: not found; copy it together with the model, or {CURE}"
-        )
+        raise ArtifactError(f"{checksum}: not found; copy it together with the model, or {CURE}")
     try:
-        check_sha256(path, stage="export_onnx")
         content = path.read_bytes()
+        words = checksum.read_text(errors="replace").split()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror or error}") from error
+    expected = words[0] if words else "nothing"
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ArtifactError(
+            f"{path}: sha256 is {found}, {checksum.name} says {expected}; "
+            "the file is damaged: run dvc checkout, or dvc repro export_onnx"
+        )
+    return content, found
+
+
+def _session(content: bytes, path: Path, *, device: str, threads: int) -> ort.InferenceSession:
     ort.set_default_logger_severity(4)  # failures are raised and reported by us, in one line
     options = ort.SessionOptions()
     options.log_severity_level = 4

@@ -38,6 +38,7 @@ PATTERN = re.compile(r"[*?[]")
 NAMES_AT_ONCE = 50_000
 """Of one folder, held in memory; a folder with more is listed several times."""
 LIST_BLOCK_BYTES = 8192  # more than the longest path: a list with NULs shows one in the first
+Parts = tuple[str, ...]  # of a pattern, a name each; the last is never `**`
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ class Inputs:
         Raises:
             DataError: an archive or a folder cannot be read.
         """
-        if any(path == STDIN or _kind(path) == "tar" for path in self._paths):
+        if STDIN in self._paths:
+            return None
+        if any(_kind_now(place) == "tar" for path in self._paths for place in self._places(path)):
             return None
         return sum(1 for _ in self)
 
@@ -104,21 +107,17 @@ class Inputs:
             next(tar_members(path), None)
 
     def _named(self, path: str) -> Iterator[Input]:
+        return chain.from_iterable(map(self._at, self._places(path)))
+
+    def _places(self, path: str) -> Iterator[str]:
+        """Yield the files, folders and archives that a path, a pattern or `-` stands for."""
         if path == STDIN:
-            for listed in _listed(self._stdin or sys.stdin.buffer):
-                yield from self._at(listed)
-        elif not os.path.lexists(path):
-            for match in _matches(path):
-                yield from self._at(match)
-        else:
-            yield from self._at(path)
+            return _listed(self._stdin or sys.stdin.buffer)
+        plain = os.path.lexists(path) or not PATTERN.search(path)
+        return iter([path]) if plain else _matches(path)
 
     def _at(self, path: str) -> Iterator[Input]:
-        """Yield what lies at a path; one that has gone is an input that cannot be read."""
-        try:
-            kind = _kind(path)
-        except DataError:
-            kind = "file"
+        kind = _kind_now(path)
         if kind == "folder":
             return self._folder(path)
         if kind == "zip":
@@ -186,41 +185,44 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """Yield the files and folders that match a pattern, sorted folder by folder.
+    """Yield the files and folders that match a pattern, each once, in the order of `walk`.
 
     `*`, `?` and `[...]` stay within a name, `**` stands for any number of folders; hidden names do
-    not match.
+    not match. Below a folder that matches nothing is looked for: it stands for all of its files.
     """
     parts = PurePosixPath(pattern).parts
-    first = next(i for i, part in enumerate(parts) if PATTERN.search(part))
-    return _expand(str(PurePosixPath(*parts[:first])) if first else "", parts[first:])
-
-
-def _expand(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
-    part, rest = parts[0], parts[1:]
-    if part == "**":
-        yield from _expand(folder, rest or ("*",))
-    elif not PATTERN.search(part):
-        path = os.path.join(folder, part)  # noqa: PTH118  (odd names stay as they are)
-        if rest:
-            yield from _expand(path, rest)
-        elif os.path.lexists(path):
-            yield path
+    if parts[-1] == "**":
+        parts = (*parts, "*")
+    n_plain = next(i for i, part in enumerate(parts) if PATTERN.search(part))
+    top = str(PurePosixPath(*parts[:n_plain]))
+    if not os.path.isdir(top):  # noqa: PTH112  (odd names stay as they are)
         return
-    if not os.path.isdir(folder or "."):  # noqa: PTH112
-        return
-    for entry in _entries(folder or "."):
-        path = os.path.join(folder, entry.name)  # noqa: PTH118
-        if _ignored_folder(entry.name):
+    waiting = [(_entries(top), {parts[n_plain:]})]  # not recursive, as in `walk`
+    while waiting:
+        entries, patterns = waiting[-1]
+        entry = next(entries, None)
+        if entry is None:
+            waiting.pop()
             continue
-        if part == "**":
-            if entry.is_dir(follow_symlinks=False):
-                yield from _expand(path, parts)
-        elif fnmatchcase(entry.name, part):
-            if not rest:
-                yield path
-            elif entry.is_dir():
-                yield from _expand(path, rest)
+        rests = set().union(*(_rests(pattern, entry) for pattern in patterns))
+        if () in rests:
+            yield entry.path.removeprefix("./")
+        elif rests and entry.is_dir():
+            waiting.append((_entries(entry.path), rests))
+
+
+def _rests(parts: Parts, entry: os.DirEntry[str]) -> set[Parts]:
+    """Return what a pattern still asks for below an entry; the empty rest: it matches itself."""
+    part, rest = parts[0], parts[1:]
+    hidden = _ignored_folder(entry.name)
+    if part == "**":
+        passed = set() if hidden or entry.is_symlink() else {parts}
+        return passed | _rests(rest, entry)
+    if PATTERN.search(part):
+        matches = not hidden and fnmatchcase(entry.name, part)
+    else:
+        matches = entry.name == part
+    return {rest} if matches else set()
 
 
 def _listed(file: IO[bytes]) -> Iterator[str]:
@@ -258,6 +260,14 @@ def _kind(path: str) -> str:
     if path.lower().endswith(".zip") or start.startswith(ZIP_SIGNATURES):
         return "zip"
     return "tar" if path.lower().endswith(ARCHIVE_SUFFIXES) or is_tar(start) else "file"
+
+
+def _kind_now(path: str) -> str:
+    """Return `_kind`; what has gone since it was named is a file that cannot be read."""
+    try:
+        return _kind(path)
+    except DataError:
+        return "file"
 
 
 def _file_input(path: str) -> Input:

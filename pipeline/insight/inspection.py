@@ -43,12 +43,14 @@ def inspecting(model: nn.Module) -> Iterator[None]:
 def maps_of(model: Classifier, *, image_px: tuple[int, int]) -> list[Map]:
     """Return the maps (N, C, h, w) that a network makes, in the order in which they are made.
 
-    Poolings are passed over, since a pooled map is coarser (VGG ends in one). A module that runs
-    more than once in a pass cannot be told apart from itself and is passed over too.
+    Images are square, and so are their maps: an output (N, h, w, C), as Swin and the blocks of
+    ConvNeXt make them, is told by that and passed over. Poolings are passed over, since a pooled
+    map is coarser (VGG ends in one). A module that runs more than once in a pass cannot be told
+    apart from itself and is passed over too.
 
     Args:
         model: in evaluation mode.
-        image_px: height and width of the images to look at.
+        image_px: height and width of the images to look at, which are equal.
 
     Raises:
         ValueError: nothing in the network makes a map.
@@ -57,7 +59,7 @@ def maps_of(model: Classifier, *, image_px: tuple[int, int]) -> list[Map]:
     pooled: list[Tensor] = []
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        if not isinstance(output, Tensor) or output.dim() != 4:
+        if not isinstance(output, Tensor) or not _is_map(output):
             return
         if isinstance(module, POOLS):
             pooled.append(output)
@@ -80,6 +82,10 @@ def maps_of(model: Classifier, *, image_px: tuple[int, int]) -> list[Map]:
     if not found:
         raise ValueError("the network makes no map (N, C, h, w) to look at")
     return found
+
+
+def _is_map(output: Tensor) -> bool:
+    return output.dim() == 4 and output.shape[2] == output.shape[3]
 
 
 def last_map(maps: list[Map], *, side: int) -> Map | None:

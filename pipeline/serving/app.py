@@ -141,13 +141,13 @@ class _Site:
             # A long JSON must not hold up the event loop.
             asked = await asyncio.to_thread(tensors.read_request, body, header_length, model)
         wants_cam = any(output.name == CAM for output in asked.outputs)
-        ready = [_ready_made(pixels) for pixels in asked.pixels]
+        ready = [_ready_made(pixels, model) for pixels in asked.pixels]
         answers = await self._classify(request, ready, wants_cam=wants_cam)
         checked = [_checked(answer) for answer in answers]
         arrays = {OUTPUT: np.stack([answer.probs for answer in checked])}
         if wants_cam:
             arrays[CAM] = np.stack([_cam_of(answer) for answer in checked])
-        content, json_bytes = tensors.write_answer(asked, checked[0].model, arrays)
+        content, json_bytes = tensors.write_answer(asked, model, arrays)
         if json_bytes is None:
             return Response(content, media_type="application/json")
         headers = {tensors.HEADER_LENGTH: str(json_bytes)}
@@ -254,10 +254,11 @@ class _Site:
             raise Refusal(400, "form", message)
 
     def _one_of_many(self, file: FormFile, answer: Answer | BaseException) -> dict[str, Any]:
-        if isinstance(answer, Refusal):
-            self._service.metrics.rejection(answer.reason)
-            return {"name": file.name, "error": str(answer), "status": answer.status}
-        return {"name": file.name, **_shown(_checked(answer))}
+        try:
+            return {"name": file.name, **_shown(_checked(answer))}
+        except Refusal as refusal:
+            self._service.metrics.rejection(refusal.reason)
+            return {"name": file.name, "error": str(refusal), "status": refusal.status}
 
     def _model_asked_for(self, request: Request) -> Model:
         model, asked = self._service.model, request.path_params
@@ -267,13 +268,16 @@ class _Site:
 
 
 def _checked(answer: Answer | BaseException) -> Answer:
-    """Return the answer, or raise what came in its place; the model's words stay in the log."""
+    """Return the answer, or raise the Refusal in its place; an error's words stay in the log."""
     if isinstance(answer, Answer):
         return answer
-    if isinstance(answer, PipelineError) and not isinstance(answer, RequestError):
+    if isinstance(answer, Refusal):
+        raise answer
+    if isinstance(answer, PipelineError):
         log.error("%s", answer)
-        raise Refusal(500, "model", FAILED) from answer
-    raise answer
+    else:
+        log.error("an image failed", exc_info=answer)
+    raise Refusal(500, "model", FAILED) from answer
 
 
 def _shown(answer: Answer) -> dict[str, Any]:
@@ -303,12 +307,15 @@ def _cam_of(answer: Answer) -> np.ndarray[Any, np.dtype[np.float32]]:
     return answer.cam
 
 
-def _ready_made(pixels: Pixels) -> Prepare:
-    """Return what hands on pixels that a client has made."""
+def _ready_made(pixels: Pixels, asked: Model) -> Prepare:
+    """Return what hands pixels that a client has made to the model it has asked, to no other.
+
+    The images of a request may be divided among batches, and between two a new version takes over.
+    """
 
     def prepare(model: Model) -> Pixels:
-        if pixels.shape != (model.size_px, model.size_px, 3):  # a new version took over just now
-            raise Refusal(400, "tensor", "the model has just been replaced by one of another size")
+        if model is not asked:
+            raise Refusal(503, "replaced", "the model has just been replaced; try again")
         return pixels
 
     return prepare

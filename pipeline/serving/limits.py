@@ -15,7 +15,7 @@ class Limits:
     buffered_bytes: int = 256 * 2**20
     """All bodies in memory together: 503."""
     header_bytes: int = 64 * 2**10
-    """Largest request line and headers: the connection is closed."""
+    """Largest request line and headers, and largest trailers: the connection is closed."""
     images: int = 16
     """Images in one request: 400."""
     waiting: int = 24

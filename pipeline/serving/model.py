@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.atomic import sha256_file
 from pipeline.core.errors import ArtifactError
 from pipeline.imaging.preprocess import Pixels
+from pipeline.imaging.spec import ALL_UNSURE
 from pipeline.inference.classifier import CAM, OUTPUT, SPEC_KEY, OnnxClassifier, Probs
 from pipeline.inference.golden import FOLDER, INDEX, require_verified, verify_classifier
 from pipeline.serving.versions import Version
@@ -99,7 +99,7 @@ def load(version: Version, *, device: str) -> Model:
     model = Model(
         name=version.name,
         version=version.number,
-        sha256=sha256_file(version.path),
+        sha256=classifier.sha256,
         classifier=classifier,
         metadata=metadata,
         threshold=_threshold(metadata, spec, version.path),
@@ -118,7 +118,7 @@ def _threshold(metadata: dict[str, str], spec: str, path: Path) -> float | None:
         threshold = float(str(text))
     except ValueError:
         threshold = -1.0
-    if not 0 <= threshold <= 1:
+    if not 0 <= threshold <= ALL_UNSURE:
         raise ArtifactError(f"{path}: threshold is {text!r}, expected a number from 0 to 1")
     return threshold
 

@@ -26,7 +26,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _phase: object = None
     _running: RequestResponseCycle | None = None
-    _header_bytes = 0
+    _overhead_bytes = 0
+    """Received since the last whole headers or piece of a body: of headers, trailers, chunk sizes.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock of the first request's headers."""
@@ -36,16 +38,28 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Hand on, then look which deadline now applies."""
+        """Hand on, then look whether that led to anything, and which deadline now applies."""
+        self._overhead_bytes += len(data)
         super().data_received(data)
-        self._limit_headers(len(data))
+        if self._overhead_bytes > self.limits.header_bytes:  # llhttp knows no limit
+            self.transport.abort()
         self._watch()
 
     def on_headers_complete(self) -> None:
         """Hand on; whoever works for the request can ask whether its client is still there."""
         super().on_headers_complete()
-        self._header_bytes = 0
+        self._overhead_bytes = 0
         self.scope["state"]["connected"] = self._connected
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on; how long a body may be is for the application to say, while it listens."""
+        super().on_body(body)
+        self._end_overhead()
+
+    def on_message_complete(self) -> None:
+        """Hand on; whatever comes now belongs to the next request."""
+        super().on_message_complete()
+        self._end_overhead()
 
     def on_response_complete(self) -> None:
         """Hand on, then look which deadline now applies."""
@@ -81,17 +95,14 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _in_headers(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _limit_headers(self, n_bytes: int) -> None:
-        """Cut off endless headers: llhttp knows no limit."""
-        if self._in_headers():
-            self._header_bytes += n_bytes
-            if self._header_bytes > self.limits.header_bytes:
-                self.transport.abort()
+    def _end_overhead(self) -> None:
+        if not self._in_headers():  # else it is the rest of a body that nobody reads any more
+            self._overhead_bytes = 0
 
     def _watch(self) -> None:
         phase: object
         seconds: float | None
-        if self._in_headers() and self.cycle is not None and self._header_bytes == 0:
+        if self._in_headers() and self.cycle is not None and self._overhead_bytes == 0:
             phase, seconds = "idle", None  # uvicorn's own timeout for keeping connections alive
         elif self._in_headers():
             phase, seconds = ("headers", self.cycle), self.limits.header_s

@@ -67,7 +67,9 @@ class Watch:
         """Look once: a version whose files have been still since the last look is loaded."""
         try:
             version = await asyncio.to_thread(self._place.newest)
-        except PipelineError:  # nothing there any more; what is loaded needs no file
+        except PipelineError:
+            return
+        if version.stamp[0] is None:  # nothing there any more; what is loaded needs no file
             return
         identity = _identity(version)
         if identity == self._seen:

@@ -160,15 +160,16 @@ def _from_binary(tail: memoryview, size_bytes: Any) -> Pixels:
 
 def _from_json(data: Any) -> Pixels:
     """Return a flat array of a list, nested or not, of whole numbers from 0 to 255."""
-    try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError, RecursionError) as error:  # ragged, or too deep
-        raise bad(f"{INPUT}: data is no tensor") from error
-    if values.dtype.kind not in "iu" or values.ndim == 0:
+    # As objects: numpy would make texts of one width, the longest one's, for every value.
+    values = np.asarray(data, dtype=object).ravel()
+    kinds = set(map(type, values))
+    if list in kinds:  # ragged, or deeper than numpy goes
+        raise bad(f"{INPUT}: data is no tensor")
+    if type(data) is not list or not kinds <= {int}:
         raise bad(f"{INPUT}: expected data as a list of whole numbers")
     if values.size and not 0 <= values.min() <= values.max() <= 255:
         raise bad(f"{INPUT}: expected values from 0 to 255")
-    return values.astype(np.uint8).ravel()
+    return values.astype(np.uint8)
 
 
 def _outputs(content: dict[str, Any], model: Model) -> tuple[Wanted, ...]:

@@ -64,12 +64,15 @@ def _version(name: str, number: str, path: Path) -> Version:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """Return the versions in a model's folder, ascending: what is named by a number."""
+    """Return the versions in a model's folder, ascending: what is named by a number.
+
+    `03` is none, as with Triton: beside `3` it would be the same version.
+    """
     try:
         names = [entry.name for entry in folder.iterdir() if (entry / FILE).is_file()]
     except OSError:
         return []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

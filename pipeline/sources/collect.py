@@ -5,11 +5,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.archive import write_archive
+from pipeline.core.archive import JOINT, write_archive
 from pipeline.core.errors import DataError, ParamsError
 from pipeline.core.progress import Progress, with_progress
 from pipeline.core.seen import look
@@ -17,8 +17,8 @@ from pipeline.sources.checksums import sha256_of
 from pipeline.sources.fetch import fetch
 from pipeline.sources.layouts import EXPECTED, label_files
 from pipeline.sources.limits import LIMITS, ArchiveLimits, shown
-from pipeline.sources.listing import Entry, Listing, reading
-from pipeline.sources.locations import SYNTHETIC, Source, locate_all
+from pipeline.sources.listing import Entry, Listing, UnreadableError, reading
+from pipeline.sources.locations import SYNTHETIC, Remote, Source, locate_all
 from pipeline.sources.names import class_names, member_names
 from pipeline.sources.opening import open_source
 from pipeline.sources.synthetic import synthetic_images
@@ -63,10 +63,8 @@ def collect(
     with ExitStack() as opened:
         labelled: list[_File] = []
         for one in sources:
-            path = opened.enter_context(_local(one, target.parent, seen, limits=limits))
-            listing = opened.enter_context(
-                open_source(path, one.name, spool_folder=target.parent, limits=limits)
-            )
+            path = _checked(one, target.parent, seen, limits=limits)
+            listing = _opened(one, path, opened, folder=target.parent, limits=limits)
             labelled += _labelled(one, listing, alone=len(sources) == 1)
         _check_classes(labelled)
         members = _named(labelled)
@@ -106,27 +104,30 @@ def summary(counts: Counter[str]) -> str:
     return f"{counts.total()} images in {len(counts)} classes ({', '.join(shown)}{more})"
 
 
-@contextmanager
-def _local(
+def _checked(
     source: Source, folder: Path, seen: dict[Path, dict[str, Any]], *, limits: ArchiveLimits
-) -> Iterator[Path]:
-    """Yield a checked file or folder; what is known of a local one goes into `seen`.
+) -> Path:
+    """Return a file or folder that is what its checksum says; what is known of it goes to `seen`.
 
-    What was fetched stays until the stage has succeeded, so that a full disk costs no download.
+    What was fetched stays until the stage has succeeded, so that a full disk, or a fault of
+    another source, costs no download.
     """
     place = source.place
-    if isinstance(place, Path):
-        seen[place] = look(place)  # before it is read: a change meanwhile is one that is noticed
-        seen[place]["sha256"] = found = sha256_of(place, limits=limits)
-        if source.sha256 not in (None, found):
-            raise DataError(
-                f"{source.name}: sha256 is {found}, expected {source.sha256}; it changed or is "
-                "damaged; if the change is meant, run: python -m pipeline.sources.pin && dvc repro"
-            )
-        yield place
-        return
+    if isinstance(place, Remote):
+        return _fetched(place, source, folder, limits=limits)
+    seen[place] = look(place)  # before it is read: a change meanwhile is one that is noticed
+    seen[place]["sha256"] = found = sha256_of(place, limits=limits)
+    if source.sha256 not in (None, found):
+        raise DataError(
+            f"{source.name}: sha256 is {found}, expected {source.sha256}; it changed or is "
+            "damaged; if the change is meant, run: python -m pipeline.sources.pin && dvc repro"
+        )
+    return place
+
+
+def _fetched(place: Remote, source: Source, folder: Path, *, limits: ArchiveLimits) -> Path:
     path = fetch(place, folder, max_bytes=limits.total_bytes)
-    try:
+    with _removed_at(DataError, path):
         if source.sha256 is None and place.md5 is not None:
             _check_md5(path, place.name, expected=place.md5)
         found = sha256_of(path)
@@ -135,9 +136,33 @@ def _local(
             log.info("%s has no checksum yet; to pin it: data.sha256: %s", place.name, found)
         else:
             _compare("sha256", place.name, found=found, expected=expected)
-        yield path
-    except DataError:
-        path.unlink(missing_ok=True)  # fetched whole, and wrong: resuming it would not help
+    return path
+
+
+def _opened(
+    source: Source, path: Path, opened: ExitStack, *, folder: Path, limits: ArchiveLimits
+) -> Listing:
+    """Return the listing of a source, open as long as `opened`."""
+    made = open_source(path, source.name, spool_folder=folder, limits=limits)
+    if isinstance(source.place, Path):
+        return opened.enter_context(made)
+    with _removed_at(UnreadableError, path):
+        listing = opened.enter_context(made)
+
+    def read(entry: Entry) -> bytes:
+        with _removed_at(UnreadableError, path):
+            return listing.read(entry)
+
+    return replace(listing, read=read)
+
+
+@contextmanager
+def _removed_at(error: type[DataError], path: Path) -> Iterator[None]:
+    """Remove what was fetched whole and is wrong: resuming it would not help."""
+    try:
+        yield
+    except error:
+        path.unlink(missing_ok=True)
         raise
 
 
@@ -177,6 +202,10 @@ class _File:
     entry: Entry
     listing: Listing
 
+    def identity(self, *, repeated: bool) -> str:
+        """Return its source, and of one that is repeated in an archive, its content as well."""
+        return f"{self.source} {self.entry.crc:08x}" if repeated else self.source
+
     def read(self) -> bytes:
         return self.listing.read(self.entry)
 
@@ -187,7 +216,7 @@ def _labelled(source: Source, listing: Listing, *, alone: bool) -> list[_File]:
     if labelled.left_out:
         left_out = ", ".join(f"{n} {kind}" for kind, n in sorted(labelled.left_out.items()))
         log.info("%sleft out: %s", "" if alone else f"{source.name}: ", left_out)
-    before = "" if alone else f"{source.short_name}/"
+    before = "" if alone else source.short_name + JOINT
     return [_File(label, before + entry.source, entry, listing) for label, entry in labelled.files]
 
 
@@ -205,7 +234,13 @@ def _named(files: list[_File]) -> list[tuple[str, _File]]:
     files = sorted(files, key=lambda file: (file.source, file.entry.crc))
     folders = class_names(file.label for file in files)
     _warn_of_case(folders)
-    names = member_names((folders[file.label], file.entry.parts[-1]) for file in files)
+    repeats = Counter(file.source for file in files)
+    names = member_names(
+        [
+            (folders[f.label], f.entry.parts[-1], f.identity(repeated=repeats[f.source] > 1))
+            for f in files
+        ]
+    )
     return sorted(zip(names, files, strict=True), key=lambda member: member[0])
 
 

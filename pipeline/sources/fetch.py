@@ -44,6 +44,8 @@ class FetchPolicy:
 
 
 POLICY = FetchPolicy()
+SIZE = "[0-9]{1,18}"
+"""How a header says a number of bytes; what is longer is no size of a file."""
 # UnicodeError: a host whose name cannot be written in ASCII.
 NO_ADDRESS = (
     httpx.UnsupportedProtocol,
@@ -155,7 +157,7 @@ class _Download:
         start, total = _content_range(response)
         expected = self._remote.size_bytes
         if expected and total not in (None, expected) and status in (200, 206, 416):
-            remove_partials(self._folder)
+            remove_partials(self._folder, url=self._remote.url)
             raise DataError(
                 f"{self._remote.name}: the server offers {total} bytes, expected {expected}"
             )
@@ -194,7 +196,8 @@ class _Download:
                 self.last_bytes_s = pace.count(len(chunk))
                 if done > self._max_bytes:
                     path.unlink(missing_ok=True)
-                    raise DataError(f"{name}: refused: more than {self._max_bytes} bytes")
+                    cure = "run again" if expected else "if it is meant, raise data.max_total_bytes"
+                    raise DataError(f"{name}: refused: more than {self._max_bytes} bytes; {cure}")
         if done != (total if total is not None else expected or done):
             raise _Transient(f"{done} bytes came, expected {total or expected}")
 
@@ -244,7 +247,7 @@ def _netrc() -> httpx.Auth | None:
 
 def _content_range(response: httpx.Response) -> tuple[int, int | None]:
     """Return where the body begins in the file and how large the whole file is, if known."""
-    pattern = r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)"
+    pattern = rf"bytes (?:({SIZE})-[0-9]+|\*)/({SIZE}|\*)"
     if response.status_code in (206, 416):
         found = re.fullmatch(pattern, response.headers.get("content-range", ""))
         if not found:
@@ -252,7 +255,7 @@ def _content_range(response: httpx.Response) -> tuple[int, int | None]:
         start, total = found.groups()
         return int(start or -1), None if total == "*" else int(total)
     length = response.headers.get("content-length", "")
-    return 0, int(length) if length.isascii() and length.isdigit() else None
+    return 0, int(length) if re.fullmatch(SIZE, length) else None
 
 
 def _version(response: httpx.Response, total: int | None) -> str:

@@ -4,7 +4,6 @@ Known without configuration, below any wrapping folders: class folders (`cat/1.j
 inside train, valid and test folders, and names that begin with the class (`train/cat.0.jpg`).
 """
 
-import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
@@ -12,15 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.core.errors import DataError
+from pipeline.core.splits import split_of_folder
 from pipeline.sources.limits import shown
 from pipeline.sources.listing import Entry, Listing
 from pipeline.sources.names import has_image_suffix, is_junk_folder, is_note, is_system_file
 
 Parts = tuple[str, ...]
 
-SPLIT_FOLDER = re.compile(
-    r"(train|training|valid|validation|val|test|testing)([ _-]?(set|data|images|\d+))?", re.I
-)
 EXPECTED = (
     "expected two or more folders named after their classes (cat/..., dog/...), "
     "or names that begin with the class (cat.0.jpg)"
@@ -114,7 +111,7 @@ def _find_rule(files: list[Parts], empty: set[Parts]) -> _Rule:
 
 def _rule_among(files: list[Parts], folders: set[str], root: Parts) -> _Rule:
     """Decide whether the folders of the root are classes, or splits that hold the classes."""
-    splits = {folder for folder in folders if SPLIT_FOLDER.fullmatch(folder)}
+    splits = {folder for folder in folders if split_of_folder(folder)}
     roots = frozenset(_split_root(files, split) for split in splits)
     rule = _Rule((), roots, by_folder=True)
     # A class may be called `train`, beside `bus`: then both hold images, or both hold folders.
@@ -151,7 +148,7 @@ class _Repeats:
             folder[:depth]
             for folder in {entry.parts[:-1] for entry in files}
             for depth, part in enumerate(folder)
-            if SPLIT_FOLDER.fullmatch(part)
+            if split_of_folder(part)
         }
 
     def holds(self, parts: Parts) -> bool:
@@ -159,7 +156,7 @@ class _Repeats:
         return any(
             part == "sample"
             and parts[:depth] in self._split_parents
-            and SPLIT_FOLDER.fullmatch(parts[depth + 1])
+            and split_of_folder(parts[depth + 1])
             for depth, part in enumerate(parts[:-2])
         )
 

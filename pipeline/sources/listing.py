@@ -29,6 +29,10 @@ READ_ERRORS = (
 )
 
 
+class UnreadableError(DataError):
+    """A source that is damaged, or is no archive at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One regular file of a source."""
@@ -68,12 +72,12 @@ def reading(name: str) -> Iterator[None]:
     """Turn whatever a library raises while it reads `name` into one line.
 
     Raises:
-        DataError: the block raised one of `READ_ERRORS`.
+        UnreadableError: the block raised one of `READ_ERRORS`.
     """
     try:
         yield
     except READ_ERRORS as error:
-        raise DataError(f"{name}: cannot be read: {described(error)}") from error
+        raise UnreadableError(f"{name}: cannot be read: {described(error)}") from error
 
 
 def described(error: BaseException) -> str:

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from pipeline.core.archive import marked_path
 
 MAX_NAME_BYTES = 120
 MAX_SUFFIX_BYTES = 16
@@ -66,24 +68,34 @@ def class_names(texts: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def member_names(files: Iterable[tuple[str, str]]) -> list[str]:
-    """Return one distinct `class/name.ext` for each (class folder, file name), in order.
+def member_names(files: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return one distinct `class/name.ext` for each (class folder, file name, identity), in order.
 
-    Names are distinct for systems that ignore case as well; the later of two gets a number.
+    Names are distinct for systems that ignore case as well. Of files that would share one, each
+    gets a mark made of its identity, the first as well: what people wrote about one of them must
+    not come to mean another when a file is added or taken away.
     """
-    taken: set[str] = set()
+    parts = [_safe_parts(folder, file_name) for folder, file_name, _ in files]
+    sharing = Counter((stem + suffix).casefold() for stem, suffix in parts)
+    taken = {name for name, n_files in sharing.items() if n_files == 1}
     numbers: Counter[str] = Counter()
     members = []
-    for folder, file_name in files:
-        stem, suffix = _split_suffix(file_name)
-        stem, suffix = safe_name(stem), _UNSAFE.sub("_", suffix)
-        first = member = f"{folder}/{stem}{suffix}"
-        while member.casefold() in taken:
-            numbers[first.casefold()] += 1
-            member = f"{folder}/{stem}-{numbers[first.casefold()] + 1}{suffix}"
-        taken.add(member.casefold())
+    for (stem, suffix), (_, _, identity) in zip(parts, files, strict=True):
+        member = stem + suffix
+        if sharing[member.casefold()] > 1:
+            first = member = marked_path(stem, suffix, identity)
+            while member.casefold() in taken:  # nothing tells the file from another
+                numbers[first] += 1
+                member = marked_path(stem, suffix, f"{identity} {numbers[first]}")
+            taken.add(member.casefold())
         members.append(member)
     return members
+
+
+def _safe_parts(folder: str, file_name: str) -> tuple[str, str]:
+    """Return the path without its suffix, and the suffix."""
+    stem, suffix = _split_suffix(file_name)
+    return f"{folder}/{safe_name(stem)}", _UNSAFE.sub("_", suffix)
 
 
 def _split_suffix(name: str) -> tuple[str, str]:

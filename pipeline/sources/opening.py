@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from pipeline.core.errors import DataError
 from pipeline.core.tars import HEADER_BYTES
 from pipeline.sources.decompression import STREAMS
 from pipeline.sources.folders import open_folder
 from pipeline.sources.limits import LIMITS, ArchiveLimits
-from pipeline.sources.listing import Listing, reading
+from pipeline.sources.listing import Listing, UnreadableError, reading
 from pipeline.sources.tars import open_tar
 from pipeline.sources.zips import open_zip
 
@@ -61,7 +60,7 @@ def _open_archive(
         with open_tar(path, name, limits, spool_folder=spool_folder) as listing:
             yield listing
     else:
-        raise DataError(
+        raise UnreadableError(
             f"{name}: {_kind(start)}; expected a folder, a zip archive, "
             "or a tar archive (plain, gzip, bzip2 or xz)"
         )

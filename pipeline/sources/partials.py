@@ -65,9 +65,10 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what downloads left in `folder`, except where one is under way."""
-    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+def remove_partials(folder: Path, *, url: str | None = None) -> None:
+    """Remove what downloads, or those of one URL, left in `folder`; not where one is under way."""
+    of_which = "*" if url is None else f"{_short_hash(url)}-*"
+    for path in folder.glob(f"{PREFIX}{of_which}{SUFFIX}"):
         with suppress(DataError, ArtifactError, OSError):
             discard(path)
 

@@ -58,18 +58,6 @@ def find_cache(root: Path) -> Cache:
     )
 
 
-def killed_copies(cache: Cache | None) -> list[Finding]:
-    """Return what a DVC that was killed left in the middle of copying into the cache."""
-    return [
-        Finding(
-            where=str(path),
-            what="left by a DVC that was killed",
-            cure=f"rm -f {quoted([path])}",
-        )
-        for path in (cache.leftovers() if cache else [])
-    ]
-
-
 def digest_named(path: Path) -> str:
     """Return the md5 that an object's name says."""
     return path.parent.name + path.name

@@ -7,12 +7,11 @@ in the middle of a write, but if that had its outs in place, DVC does not run th
 
 import shutil
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 from pipeline.core.atomic import write_bytes
-from pipeline.verify.cache import find_cache, killed_copies
-from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
+from pipeline.verify.cache import find_cache
+from pipeline.verify.leftovers import left_by_the_dead, processes_at_work
 from pipeline.verify.lockfile import CONFLICT, LOCK, fault_of, sound_at_head
 
 
@@ -33,7 +32,7 @@ def mend(root: Path) -> Iterator[str]:
             yield f"{LOCK} was {what}, and Git has none: removed; what ran is in DVC's cache"
     cache = find_cache(root)
     own = cache if cache.folder == root / ".dvc/cache" else None  # not a shared one
-    for finding in chain(locks_of_the_dead(root), temporary_files(root), killed_copies(own)):
+    for finding in left_by_the_dead(root, own):
         _remove(root / finding.where)
         yield f"{finding.where}: {finding.what}; removed"
 

@@ -23,7 +23,7 @@ class Checked:
     there: bool
     """Whether there is anything at its path."""
     bad: tuple[Path, ...]
-    """Its objects in the cache that are damaged or missing."""
+    """Its objects in the cache that are damaged or missing, as far as that was looked at."""
     files: Mapping[Path, Path]
     """{object: the file here that has the same content}, where that is known."""
 
@@ -50,22 +50,32 @@ def objects_of(cache: Cache, outs: Iterable[Out]) -> list[Path]:
     return found
 
 
-def check(out: Out, *, root: Path, cache: Cache | None, digests: Digests) -> Checked:
-    """Compare an out with dvc.lock; without a cache only what lies here."""
+def check(out: Out, *, root: Path, cache: Cache, digests: Digests, with_cache: bool) -> Checked:
+    """Compare an out with dvc.lock.
+
+    Args:
+        out: one of dvc.lock.
+        root: the top folder of the repository.
+        cache: where DVC has it too.
+        digests: of the files here, and with the cache of its objects.
+        with_cache: without, an out that is wrong here is only looked for in the cache, so that
+            the cure is one that can work.
+    """
     path = root / out.path
-    there = path.exists()
     if not out.is_folder:
         wrong = _file_is_wrong(path, out.md5, digests)
         wanted = {Path(): out.md5}
     else:
         wanted = _listing(out, cache, digests)
         wrong = _folder_is_wrong(path, out.md5, wanted, digests)
-    bad: tuple[Path, ...] = ()
-    if cache is not None and out.cached:
+    bad: list[Path] = []
+    if out.cached and with_cache:
         hashes = dict.fromkeys([out.md5, *wanted.values()])
-        bad = tuple(p for p in map(cache.path, hashes) if not is_sound(p, digests))
-    files = {cache.path(md5): path / name for name, md5 in wanted.items()} if cache else {}
-    return Checked(out=out, wrong=wrong, there=there, bad=bad, files=files)
+        bad = [p for p in map(cache.path, hashes) if not is_sound(p, digests)]
+    elif out.cached and wrong:
+        bad = [p for p in dict.fromkeys(objects_of(cache, [out])) if not p.is_file()]
+    files = {cache.path(md5): path / name for name, md5 in wanted.items()}
+    return Checked(out=out, wrong=wrong, there=path.exists(), bad=tuple(bad), files=files)
 
 
 def findings(checks: Iterable[Checked], *, root: Path, has_remote: bool) -> Iterator[Finding]:
@@ -73,7 +83,7 @@ def findings(checks: Iterable[Checked], *, root: Path, has_remote: bool) -> Iter
     checks = list(checks)
     kept = [c for c in checks if c.out.cached]
     if kept and not any(c.there for c in kept):
-        whole = all(c.files and not c.bad for c in kept)
+        whole = not any(c.bad for c in kept)
         fetch = "dvc pull" if has_remote else "dvc repro"
         yield Finding(
             where="dvc.lock",
@@ -136,10 +146,10 @@ def _from_git(out: Out, root: Path, remove: str) -> str:
     return f"{remove}dvc repro {out.stage}"
 
 
-def _listing(out: Out, cache: Cache | None, digests: Digests) -> dict[Path, str]:
-    """Return {path in the folder: md5} as the cache has it; nothing if it does not."""
-    path = cache.path(out.md5) if cache else None
-    return listing(path) if path and is_sound(path, digests) else {}
+def _listing(out: Out, cache: Cache, digests: Digests) -> dict[Path, str]:
+    """Return {path in the folder: md5} as the cache has it; nothing if that was not read."""
+    path = cache.path(out.md5)
+    return listing(path) if is_sound(path, digests) else {}
 
 
 def _file_is_wrong(path: Path, md5: str, digests: Digests) -> str:

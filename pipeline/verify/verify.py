@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ArtifactError
-from pipeline.verify.cache import Cache, damaged_objects, find_cache, killed_copies
+from pipeline.verify.cache import Cache, damaged_objects, find_cache
 from pipeline.verify.digests import Digests
 from pipeline.verify.finding import Finding
 from pipeline.verify.git import left_by_experiments
-from pipeline.verify.leftovers import locks_of_the_dead, processes_at_work, temporary_files
+from pipeline.verify.leftovers import left_by_the_dead, processes_at_work
 from pipeline.verify.lockfile import Out, read_outs
 from pipeline.verify.outs import check, files_of, findings, objects_of
 from pipeline.verify.sidecars import disagreements, sidecars_among
@@ -44,13 +44,14 @@ def verify(root: Path, *, with_cache: bool) -> Verdict:
             "and verify again"
         )
     outs, found = read_outs(root)
-    configured = find_cache(root)
-    cache = configured if with_cache else None
-    objects = _objects(cache, outs)
+    cache = find_cache(root)
+    objects = _objects(cache, outs) if with_cache else []
     files = files_of(root, outs)
     digests = Digests([*files, *objects])
-    checks = [check(out, root=root, cache=cache, digests=digests) for out in outs]
-    found += findings(checks, root=root, has_remote=configured.has_remote)
+    checks = [
+        check(out, root=root, cache=cache, digests=digests, with_cache=with_cache) for out in outs
+    ]
+    found += findings(checks, root=root, has_remote=cache.has_remote)
     known = {path for one in checks for path in one.bad}
     found += damaged_objects(objects, digests, known=known)
     sidecars = _sidecars(root, files)
@@ -58,7 +59,7 @@ def verify(root: Path, *, with_cache: bool) -> Verdict:
     unexplained = [p for p in sidecars if not named & {p, p.with_suffix(""), *p.parents}]
     stages = {out.path: out.stage for out in outs}
     found += disagreements(root, unexplained, stage_of=stages)
-    found += [*locks_of_the_dead(root), *temporary_files(root), *killed_copies(cache)]
+    found += left_by_the_dead(root, cache if with_cache else None)
     found += left_by_experiments(root)
     return Verdict(
         findings=tuple(found),
@@ -69,10 +70,8 @@ def verify(root: Path, *, with_cache: bool) -> Verdict:
     )
 
 
-def _objects(cache: Cache | None, outs: list[Out]) -> list[Path]:
+def _objects(cache: Cache, outs: list[Out]) -> list[Path]:
     """Return every object in the cache, those of dvc.lock that are missing left out."""
-    if cache is None:
-        return []
     wanted = objects_of(cache, [out for out in outs if out.cached])
     return sorted({*cache.objects(), *(path for path in wanted if path.is_file())})
 

@@ -73,8 +73,8 @@ def test_a_malformed_file_is_named_with_the_stage_to_run(tmp_path, content, mess
 def test_a_number_that_is_none_is_named(tmp_path):
     path = tmp_path / "h.csv"
     path.write_text(
-        "epoch,lr,size_px,train_loss,valid_loss,valid_accuracy,kept,overfitting\n"
-        "1,x,1,1,1,1,true,false\n"
+        "epoch,lr,size_px,train_loss,valid_loss,valid_accuracy,kept,overfitting,restart\n"
+        "1,x,1,1,1,1,true,false,false\n"
     )
     with pytest.raises(ArtifactError, match=r"h\.csv, line 2: could not convert .*dvc repro train"):
         read_records(path, EpochRecord, stage="train")

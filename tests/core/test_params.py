@@ -88,6 +88,17 @@ def test_a_scalar_means_the_same_to_dvc(tmp_path, scalar):
             0.01,
             "evaluate.reject_risk: found 0.01 with evaluate.reject_coverage 0.95, allowed: one of",
         ),
+        (
+            "runtime",
+            "threads",
+            100_000,
+            "runtime.threads: found 100000, allowed: a whole number",
+        ),
+        pytest.param("train", "clip_norm", 10**400, "train.clip_norm: found 1000", id="clip_norm"),
+        pytest.param(
+            *("runtime", "checkpoint_seconds", 10**400, "runtime.checkpoint_seconds: found 1000"),
+            id="checkpoint_seconds",
+        ),
         ("lr_find", "max_lr", 2e-5, "lr_find.max_lr: found 2e-05, allowed: at least 4 x"),
     ],
 )

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +61,16 @@ def square_or_fail(number: int, *, bad: dict[int, str], log: Path) -> int:
 
 def refuse(number: int) -> int:
     raise DataError(f"{number} is refused")
+
+
+def slow_crash_or_refuse(kind: str) -> str:
+    if kind == "slow":
+        time.sleep(2)
+    if kind == "crash":
+        os._exit(3)
+    if kind == "refuse":
+        raise DataError("refused")
+    return kind
 
 
 def bug(number: int) -> int:
@@ -173,6 +185,33 @@ def test_when_everything_is_lost_the_run_ends(tmp_path):
 def test_what_the_work_raises_is_raised_here(n_items):
     with pytest.raises(DataError, match=r"^0 is refused$"):
         list(supervised_map(refuse, range(n_items), workers=2))
+
+
+def test_an_error_beside_a_crash_in_its_chunk_is_raised_in_its_turn():
+    # While the slow head holds up the results, all parts of the chunk behind it are answered.
+    items = ["slow", "fine", "fine", "fine", "crash", "refuse"]
+    results = supervised_map(
+        slow_crash_or_refuse, items, workers=2, lost=naming, chunk_items=3, patience_s=10
+    )
+    assert [next(results) for _ in range(3)] == items[:3]
+    with pytest.raises(DataError, match=r"^refused$"), alarm(20):
+        next(results)
+
+
+@contextmanager
+def alarm(seconds: int) -> Iterator[None]:
+    """Interrupt what would wait for ever."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_bug_in_the_work_keeps_its_traceback():

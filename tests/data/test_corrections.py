@@ -3,7 +3,7 @@
 import pytest
 from scanned import scanned
 
-from pipeline.core.archive import Member
+from pipeline.core.archive import Member, read_members
 from pipeline.core.artifacts import Rejected
 from pipeline.core.errors import ArtifactError, DataError
 from pipeline.data.corrections import (
@@ -13,6 +13,7 @@ from pipeline.data.corrections import (
     read_corrections,
     without_effect,
 )
+from pipeline.sources.collect import collect
 
 NAMES = (
     "cat/1.jpg",
@@ -40,6 +41,35 @@ def read(tmp_path):
 
 def test_a_file_with_only_its_header_corrects_nothing(read):
     assert read("path,action,label\n") == Corrections({}, frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("others", [[], ["cat/day2/IMG_1.jpg"]])
+@pytest.mark.parametrize("more", ["cat/day1/IMG_1.jpg", "cat/IMG_1.jpg"])
+def test_a_file_more_never_moves_a_row_to_another_image(tmp_path, others, more):
+    archive, meant = tmp_path / "data/raw.zip", "cat/day3/IMG_1.jpg"
+
+    def gather(*names: str) -> dict[str, str]:
+        for name in names:
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+        collect("photos", archive, sha256=None, root=tmp_path)
+        return {member.source: member.path for member in read_members(archive)}
+
+    def dropped() -> list[str]:
+        members = read_members(archive)
+        corrections = read_corrections(tmp_path / "corrections.csv", members)
+        return [member.source for member in members if member.path in corrections.drop]
+
+    path = gather(meant, "dog/1.jpg", *others)[meant]
+    (tmp_path / "corrections.csv").write_text(f"path,action,label\n{path},drop,\n")
+    assert dropped() == [meant]
+    if gather(more)[meant] == path:
+        assert others
+        assert dropped() == [meant]
+    else:
+        with pytest.raises(DataError, match=r"line 2: (no image 'cat/I|'cat/IMG_1\.jpg' may mean)"):
+            dropped()
 
 
 def test_the_three_actions_are_read(read):

@@ -1,10 +1,16 @@
 """The split that a data set came with is found in its folders and in what people wrote."""
 
+import itertools
+
 import pytest
 from scanned import scanned
 
+from pipeline.core.archive import read_members
 from pipeline.core.errors import DataError
 from pipeline.data.given import divided_groups, given_splits, splits_of_groups, warn_divided
+from pipeline.sources.collect import collect
+
+SPLITS = ("train", "valid", "test")
 
 
 def in_folders(*folders: str) -> list:
@@ -16,6 +22,57 @@ def test_folders_give_the_split_whatever_their_spelling():
     images.append(scanned("cat/w", source="set\\test\\w.jpg"))
     found = given_splits(images, {})
     assert list(found.values()) == ["train", "valid", "valid", "test", "valid", "test"]
+
+
+def test_a_folder_that_a_source_lies_in_gives_no_split():
+    images = [
+        scanned(f"cat/{k}", source=f"{source}//{folder}/cat/{k}.jpg")
+        for k, (source, folder) in enumerate(
+            itertools.product(("train/mine/a", "https://test/b.zip"), ("train", "valid", "test"))
+        )
+    ]
+    assert list(given_splits(images, {}).values()) == ["train", "valid", "test"] * 2
+
+
+def test_sources_that_are_splits_give_theirs():
+    images = [scanned(f"cat/{split}", source=f"my/{split}//cat/1.jpg") for split in SPLITS]
+    assert list(given_splits(images, {}).values()) == list(SPLITS)
+
+
+def test_folders_around_and_below_those_of_the_split_give_none():
+    images = [
+        scanned(f"{label}/{split}", source=f"test data/{split}/{label}/valid/1.jpg")
+        for split in SPLITS
+        for label in ("train", "cat")
+    ]
+    found = given_splits(images, {})
+    assert [found[image.path] for image in images] == [s for s in SPLITS for _ in range(2)]
+
+
+def test_a_source_of_one_split_is_kept_beside_one_that_has_all():
+    names = ["a//train/cat/1.jpg", "a//test/cat/1.jpg", "b//test/cat/1.jpg", "b//test/cat/2.jpg"]
+    images = [scanned(f"cat/{k}", source=name) for k, name in enumerate(names)]
+    assert list(given_splits(images, {}).values()) == ["train", "test", "test", "test"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("training_set", "train"),
+        ("Validation data", "valid"),
+        ("test1", "test"),
+        ("testing", "test"),
+    ],
+)
+def test_what_the_download_steps_over_as_a_split_is_one(tmp_path, folder, split):
+    for name in (f"{folder}/cat/1.jpg", f"{folder}/dog/1.jpg", "train/cat/2.jpg"):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    collect("set", tmp_path / "raw.zip", sha256=None, root=tmp_path)
+    members = read_members(tmp_path / "raw.zip")
+    given = given_splits([scanned(m.path, source=m.source) for m in members], {})
+    assert given == {"cat/1.jpg": split, "cat/2.jpg": "train", "dog/1.jpg": split}
 
 
 def test_the_table_is_asked_before_the_folders():

@@ -63,6 +63,25 @@ def test_one_pixel_that_differs_by_one_level_is_near_and_not_equal(tmp_path):
     assert pairs == [Pair("cat/a.png", "cat/b.png", "near")]
 
 
+def test_what_is_near_the_second_of_two_equal_images_is_near_the_first(tmp_path):
+    def flat(level: int) -> Image.Image:
+        return Image.new("RGB", (64, 64), (level, level, level))
+
+    # More than 16 of one hash: the third is compared with its neighbour, the second, alone.
+    contents = {f"cat/other{k:02d}.png": encoded(flat(10 * k), "PNG") for k in range(16)}
+    contents |= {
+        "cat/a.png": encoded(flat(200), "PNG", compress_level=1),
+        "cat/b.png": encoded(flat(200), "PNG", compress_level=9),
+        "cat/c.png": encoded(flat(203), "PNG"),
+    }
+    assert contents["cat/a.png"] != contents["cat/b.png"]
+    pairs, _ = pairs_in(tmp_path, contents)
+    assert [p for p in pairs if "other" not in p.first + p.second] == [
+        Pair("cat/a.png", "cat/b.png", "pixels"),
+        Pair("cat/a.png", "cat/c.png", "near"),
+    ]
+
+
 def test_equal_bytes_are_not_looked_at_again(tmp_path):
     jpeg = encoded(drawing(1), "JPEG")
     pairs, _ = pairs_in(tmp_path, {"cat/a.jpg": jpeg, "cat/b.jpg": jpeg, "dog/c.jpg": jpeg})

@@ -40,6 +40,24 @@ def test_an_image_is_found_by_its_path_and_by_its_source(read):
     ]
 
 
+def test_a_name_that_files_lost_to_each_other_means_none_of_them(tmp_path):
+    one, other = (f"cat/1-{letter * 10}.jpg" for letter in "ab")
+    members = [Member(one, "cat/1.jpg", 1), Member(other, "cat/day/1.jpg", 1)]
+    members += [Member(f"dog/{name}.jpg", f"{name}.jpg", 1) for name in ("2", "2-1234567890")]
+    table = tmp_path / "table.csv"
+
+    def named(name: str) -> str:
+        table.write_text(f"path\n{name}\n")
+        (row,) = read_rows(table, members, columns=["path"], more_columns=False)
+        return row.path
+
+    assert named(one) == one
+    assert named("cat/day/1.jpg") == other
+    assert named("dog/2.jpg") == "dog/2.jpg"  # the other's number is part of its own name
+    with pytest.raises(DataError, match=re.escape(f"'cat/1.jpg' may mean {one}, {other}; write")):
+        named("cat/1.jpg")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_spreadsheets_mark_line_ends_and_blank_rows_are_accepted(read, end):
     lines = ["path,note", "cat/1.jpg,a", ",", "", " , ", "cat/2.jpg,b"]

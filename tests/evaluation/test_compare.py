@@ -211,3 +211,13 @@ def test_without_the_images_the_page_is_written_and_the_log_says_why(run, projec
     assert "img" not in Outline(page).tags
     assert "cat/08.jpg" in page
     assert any("no pictures in the page" in text for text in caplog.messages)
+
+
+@pytest.mark.parametrize("seed", ["-1", "x"])
+def test_a_seed_that_is_none_is_one_line(run, capsys, seed):
+    with pytest.raises(SystemExit) as left:
+        run("best", "--seed", seed)
+    assert left.value.code == 1
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "argument --seed" in errors

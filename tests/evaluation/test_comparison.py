@@ -136,6 +136,15 @@ def test_a_corrected_label_counts_for_both_models():
     assert found.log_loss.old == pytest.approx(-math.log(0.9))
 
 
+def test_on_a_corrected_label_both_models_pay_for_what_the_table_holds():
+    # predictions.csv has six digits of a probability, and more of a loss: 4e-7 reads as 0.
+    old = predictions([("a", "cat", 0.5), ("b", "cat", 0.1)])
+    rows = [Prediction(r.path, r.label, r.predicted, r.loss, (1.0, 0.0)) for r in old.rows]
+    new = [Prediction(r.path, "dog", r.predicted, 14.7, r.probs) for r in rows]
+    found = compared(Predictions(CLASSES, tuple(rows)), Predictions(CLASSES, tuple(new)))
+    assert found.log_loss.old == found.log_loss.new == pytest.approx(-math.log(5e-7))
+
+
 def test_the_surest_mistakes_come_first():
     old = predictions([("a", "cat", 0.6), ("b", "cat", 0.9), ("c", "cat", 0.1), ("d", "cat", 0.2)])
     new = predictions([("a", "cat", 0.1), ("b", "cat", 0.1), ("c", "cat", 0.7), ("d", "cat", 0.8)])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.rejection import (
-    ALL_UNSURE,
     choose_threshold,
     reject_figures,
     risk_coverage,
     threshold_for_coverage,
     threshold_for_risk,
 )
+from pipeline.imaging.spec import ALL_UNSURE, ModelSpec, PreprocessSpec, spec_from_json
 
 CONFIDENCE = np.array([0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0])
 WRONG = np.array([0, 1, 0, 1, 0, 0, 0, 0, 0, 0])  # at 0.6 and 0.7
@@ -63,6 +63,17 @@ def test_a_risk_that_no_threshold_meets_leaves_all_unsure():
     found = threshold_for_risk(probs, np.array([0, 1]), risk=0.1)
     assert found == ALL_UNSURE
     assert reject_figures(probs, np.array([0, 1]), threshold=found)["n_answered"] == 0
+
+
+def test_where_all_are_unsure_the_served_model_is_sure_of_none_either():
+    spec = ModelSpec(
+        arch="compact",
+        classes=("a", "b"),
+        preprocess=PreprocessSpec(size_px=32),
+        threshold=ALL_UNSURE,
+    )
+    sure = np.float32(1 - 1e-9)  # a float32 holds nothing between this and 1
+    assert sure < spec_from_json(spec.to_json(), where="here").threshold
 
 
 @pytest.mark.parametrize("seed", range(20))

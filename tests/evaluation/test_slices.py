@@ -114,3 +114,13 @@ def test_what_people_said():
 def test_a_number_that_is_missing_is_a_part_of_its_own():
     values = np.array([1.0, 2, 3, 4, 5, 6, 7, np.nan])
     assert rows_of(values)[-1] == ("(empty)", 1, 1.0)
+
+
+def test_close_numbers_have_as_many_digits_as_tell_the_parts_apart():
+    seconds = 1_700_000_000 + np.arange(100.0)
+    assert [value for value, *_ in rows_of(seconds, np.ones(100, bool))] == [
+        f"{low} to {low + 24}" for low in range(1_700_000_000, 1_700_000_100, 25)
+    ]
+    # The ends of one part alone are told apart too.
+    values = np.array([1.0, 2, 3, 4, 5, 6, 1234567, 1234568])
+    assert rows_of(values)[-1][0] == "1234567 to 1234568"

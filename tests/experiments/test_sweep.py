@@ -9,7 +9,7 @@ from pipeline.core.errors import ArtifactError
 from pipeline.experiments.picture import draw, label_of
 from pipeline.experiments.queue import states_in
 from pipeline.experiments.runs import Run, read_runs, seconds_in, varied
-from pipeline.experiments.sweep import parse, timed
+from pipeline.experiments.sweep import parse, show
 
 STATUS = """\
 Task     Name        Created    Status
@@ -74,12 +74,33 @@ def test_runs_are_told_apart_by_what_differs_but_not_by_seeds():
     assert [label_of(run, varied(runs)) for run in runs] == ["lr 0.1", "lr 0.1", "lr 0.2"]
 
 
-def test_a_run_without_a_time_is_left_out_with_a_word_and_none_at_all_is_an_error(caplog):
-    runs = [made("a"), made("b", seconds=None)]
-    assert timed(runs) == runs[:1]
+def test_a_run_without_a_time_is_listed_but_not_drawn(caplog, capsys, tmp_path):
+    out = tmp_path / "sweep.png"
+    show([made("a"), made("b", seconds=None, accuracy=0.95)], out=out)
     assert "1 of 2 runs have no time" in caplog.text
-    with pytest.raises(ArtifactError, match="no experiment of this commit was evaluated"):
-        timed(runs[1:])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split()[:2] == ["b", "0.9500"]
+    assert said[1].split()[:2] == ["a", "0.9000"]
+    assert said[2] == f"{out}: 1 runs"
+    assert out.exists()
+
+
+def test_runs_that_all_came_out_of_the_run_cache_are_listed_and_the_picture_stays(
+    caplog, capsys, tmp_path
+):
+    out = tmp_path / "sweep.png"
+    out.write_bytes(b"the first runs")
+    show([made("a", seconds=None), made("b", seconds=None)], out=out)
+    assert "2 of 2 runs have no time" in caplog.text
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said[:2]] == ["a", "b"]
+    assert "--draw" in said[2]
+    assert out.read_bytes() == b"the first runs"
+
+
+def test_no_run_at_all_is_an_error_with_a_cure(tmp_path):
+    with pytest.raises(ArtifactError, match=r"no experiment .* was evaluated.*; run: python -m"):
+        show([], out=tmp_path / "sweep.png")
 
 
 def test_the_picture_has_a_mark_of_every_group_in_its_own_colour():

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import ImageError
-from pipeline.imaging.decode import MAX_BYTES, REASONS, decode
+from pipeline.imaging.decode import MAX_BYTES, MAX_SCANS, REASONS, decode, segments
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -124,6 +125,39 @@ def test_a_jpeg_cut_anywhere_is_refused_or_was_complete():
     for length in range(0, len(content) - 2, 7):
         with pytest.raises(ImageError):
             decode(content[:length])
+
+
+def test_a_film_behind_a_sound_jpeg_holds_no_scans():
+    film = np.random.default_rng(0).bytes(8_000_000)
+    assert film.count(b"\xff\xda") > MAX_SCANS
+    jpeg = encoded(gradient(), "JPEG", comment=b"\xff\xda" * 9)
+    assert decode(jpeg + film).tobytes() == decode(jpeg).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "seen"),
+    [
+        (b"\xff\xda\0\2" * 200, 201),
+        (b"\xff\x02\xff\xff" + b"\xff\xda\0\2" * 200, 201),  # a marker that has no length
+        (b"\xff\xfe\0\0" + b"\xff\xda\0\2" * 200, 201),  # a length that leads nowhere
+        (b"\xff\xfe\xff\xff" + b"\xff\xda\0\2" * 200, 1),  # a comment that runs to the end
+        (b"\xff\xff\xd9" + b"\xff\xda\0\2" * 200, 1),
+        (b"\xff\xd7\xff\0" + b"\xff\xda\0\2" * 200, 201),
+    ],
+)
+def test_scans_are_counted_as_the_decoder_finds_them(hidden, seen):
+    jpeg = encoded(gradient(), "JPEG")
+    assert jpeg.endswith(b"\xff\xd9")
+    assert list(segments(jpeg[:-2] + hidden)).count(b"\xff\xda") == seen
+
+
+def test_a_jpeg_of_a_million_segments_is_refused_in_little_time():
+    jpeg = encoded(gradient(), "JPEG")
+    bomb = jpeg[:-2] + b"\xff\xfe\0\2" * 10**6 + b"\xff\xda" * 101
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="too_large: more than 10000 segments"):
+        decode(bomb)
+    assert time.monotonic() - start < 2
 
 
 def outcome(content):

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pipeline.core.atomic import sha256_path, write_sha256
+from pipeline.core.atomic import sha256_file, sha256_path, write_sha256
 from pipeline.core.errors import ArtifactError, ImageError, InstallationError
 from pipeline.inference.classifier import OnnxClassifier
 from pipeline.inference.providers import CPU, CUDA
@@ -75,6 +75,15 @@ def test_a_single_flipped_bit_is_refused_in_200_places(model_path: Path) -> None
             OnnxClassifier(model_path)
     model_path.write_bytes(content)
     OnnxClassifier(model_path)
+
+
+def test_the_checksum_is_that_of_what_was_loaded_whatever_lies_there_later(
+    model_path: Path, build: Build, save: Save
+) -> None:
+    before = sha256_file(model_path)
+    classifier = OnnxClassifier(model_path)
+    save(build(threshold=0.5))
+    assert classifier.sha256 == before != sha256_file(model_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x09"])

@@ -99,6 +99,13 @@ def test_without_out_the_table_goes_to_standard_output(model_path: Path, folder:
     assert len(rows(done.stdout)) == 4
 
 
+def test_a_pattern_gives_one_row_per_match(model_path: Path, folder: Path) -> None:
+    done = run(model_path, f"{folder}/**/*e*")
+    assert done.returncode == 0, done.stderr
+    found = [row[0].removeprefix(f"{folder}/") for row in rows(done.stdout)]
+    assert found == ["a.jpeg", "b/deep/bad, really.jpg", "b/noextension", "labels.csv"]
+
+
 def test_odd_file_names_keep_their_row(model_path: Path, tmp_path: Path, draw: Draw) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()

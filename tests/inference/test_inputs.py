@@ -53,22 +53,66 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     [
         ("*.jpg", ["a.jpg", "b.jpg"]),
         ("**/*.jpg", ["a.jpg", "b.jpg", "d/c.jpg", "d/e/f.jpg"]),
+        ("**/**/*.jpg", ["a.jpg", "b.jpg", "d/c.jpg", "d/e/f.jpg"]),
         ("d/**", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
+        ("d/**/", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
+        ("d/**/**", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
+        ("d/**/*", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
         ("?/c.jpg", ["d/c.jpg"]),
         ("d/*/g.png", ["d/e/g.png"]),
         ("*/e", ["d/e/f.jpg", "d/e/g.png"]),
+        ("**/[de]", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
+        ("**/[de]/**", ["d/c.jpg", "d/e/f.jpg", "d/e/g.png"]),
+        ("**/e/f.jpg", ["d/e/f.jpg"]),
         ("[b-z].jpg", ["b.jpg"]),
+        ("*/.i.jpg", ["d/.i.jpg"]),
     ],
 )
-def test_a_pattern_gives_what_it_matches(tmp_path: Path, pattern: str, expected: list[str]) -> None:
+def test_a_pattern_gives_what_it_matches_once_and_in_order(
+    tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
     make(tmp_path, "a.jpg", "b.jpg", "d/c.jpg", "d/e/f.jpg", "d/e/g.png", ".h/x.jpg", "d/.i.jpg")
-    found = [path.removeprefix(f"{tmp_path}/") for path in names(tmp_path / pattern)]
-    assert sorted(set(found)) == expected
+    found = Inputs([str(tmp_path / pattern)])
+    assert [item.path.removeprefix(f"{tmp_path}/") for item in found] == expected
+    assert found.count() == len(expected)
+
+
+def test_a_pattern_leaves_links_to_folders_to_those_who_name_them(tmp_path: Path) -> None:
+    make(tmp_path, "d/a.jpg")
+    (tmp_path / "d/loop").symlink_to(tmp_path)
+    assert names(tmp_path / "**/*.jpg") == [f"{tmp_path}/d/a.jpg"]
+    assert names(tmp_path / "d/l*/d/*.jpg") == [f"{tmp_path}/d/loop/d/a.jpg"]
+
+
+def test_a_pattern_in_the_current_folder_gives_plain_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.jpg", "d/b.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert names("**/*.jpg") == ["a.jpg", "d/b.jpg"]
+
+
+def test_a_pattern_that_matches_a_tar_is_not_counted_beforehand(tmp_path: Path) -> None:
+    make(tmp_path, "1/a.jpg")
+    (tmp_path / "1/x.tar").write_bytes(tar_bytes("w"))
+    found = Inputs([str(tmp_path / "*/x*")])
+    assert found.count() is None
+    assert len(list(found)) == 3
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     make(tmp_path, "a[1].jpg", "a1.jpg")
     assert names(tmp_path / "a[1].jpg") == [f"{tmp_path}/a[1].jpg"]
+
+
+def test_a_file_that_goes_after_it_was_named_is_one_that_cannot_be_read(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    found = Inputs([str(tmp_path / "a.jpg")])
+    (tmp_path / "a.jpg").unlink()
+    assert found.count() == 1
+    (item,) = found
+    with pytest.raises(DataError, match="cannot be read"):
+        item.read()
 
 
 def test_a_pattern_without_match_is_refused(tmp_path: Path) -> None:

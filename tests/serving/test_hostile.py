@@ -72,6 +72,42 @@ def test_hostile_images_are_answered(server: Any, draw: Draw) -> None:
     assert_alive(server, draw)
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "endless"),
+    [
+        (CHUNKED + b"0\r\n", b"X: " + b"a" * 1019 + b"\r\n"),
+        (CHUNKED + b"0\r\nX: ", b"a" * 1024),
+        (CHUNKED + b"1;x=", b"a" * 1024),
+    ],
+    ids=["many trailers", "a long trailer", "a long chunk extension"],
+)
+def test_what_is_neither_header_nor_body_is_limited_as_headers_are(
+    server: Any, draw: Draw, begin: bytes, endless: bytes
+) -> None:
+    address = server.host, server.port
+    with socket.create_connection(address, timeout=PATIENCE_S) as connection:
+        connection.sendall(begin)
+        with pytest.raises(ConnectionError):
+            connection.sendall(endless * 2**14)  # 16 MiB: more than the kernel keeps for a server
+    assert_alive(server, draw)
+
+
+def test_small_chunks_and_short_trailers_are_no_long_headers(server: Any, draw: Draw) -> None:
+    image = draw((96, 0, 0), (300, 300))
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in image * 30)
+    head = CHUNKED.removesuffix(b"1\r\na\r\n")
+    request = head + chunks + b"0\r\nX: " + b"a" * 30_000 + b"\r\n\r\n"
+    assert len(chunks) > 64 * 2**10
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(request)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 200
+
+
 @pytest.mark.campaign
 def test_every_hostile_image_is_answered(server: Any, draw: Draw) -> None:
     check(server, list(hostile.bodies()))

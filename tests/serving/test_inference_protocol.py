@@ -138,6 +138,10 @@ def test_the_client_sees_why_it_was_refused(client: Any) -> None:
         client.infer(NAME, [good], request_compression_algorithm="gzip")
 
 
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 0
+
+
 DATA = [0] * (16 * 16 * 3)
 GOOD = {"name": "pixels", "datatype": "UINT8", "shape": [1, 16, 16, 3], "data": DATA}
 
@@ -148,11 +152,19 @@ GOOD = {"name": "pixels", "datatype": "UINT8", "shape": [1, 16, 16, 3], "data": 
         ({"data": DATA[1:]}, "do not fill"),
         ({"data": [256, *DATA[1:]]}, "0 to 255"),
         ({"data": [-1, *DATA[1:]]}, "0 to 255"),
-        ({"data": [2**70, *DATA[1:]]}, "whole numbers"),
+        ({"data": [2**70, *DATA[1:]]}, "0 to 255"),
         ({"data": [0.5, *DATA[1:]]}, "whole numbers"),
         ({"data": [True] * len(DATA)}, "whole numbers"),
+        ({"data": [True, *DATA[1:]]}, "whole numbers"),
+        ({"data": [None, *DATA[1:]]}, "whole numbers"),
+        ({"data": [{}, *DATA[1:]]}, "whole numbers"),
         ({"data": ["a", *DATA[1:]]}, "whole numbers"),
         ({"data": [[0], [1, 2]]}, "no tensor"),
+        ({"data": [[0, 1], 2]}, "no tensor"),
+        ({"data": [[[0, 1]], [[2], [3]]]}, "no tensor"),
+        ({"data": [[], []]}, "do not fill"),
+        ({"data": nested(40)}, "do not fill"),
+        ({"data": nested(200)}, "no tensor"),
         ({"data": None}, "whole numbers"),
         ({"data": 5}, "whole numbers"),
         ({"data": {}}, "whole numbers"),
@@ -173,6 +185,25 @@ def test_tensors_that_are_none_are_refused(server: Any, changes: dict[str, Any],
     response = infer(server, {"inputs": [{**GOOD, **changes}]})
     assert response.status_code == 400, response.text
     assert why in response.json()["error"]
+
+
+def test_a_list_as_nested_as_its_shape_is_the_flat_one(server: Any) -> None:
+    values = np.arange(256).repeat(3).reshape(1, 16, 16, 3)
+    flat, deep = (
+        infer(server, {"inputs": [{**GOOD, "data": data}]}).json()
+        for data in (values.ravel().tolist(), values.tolist())
+    )
+    assert flat["outputs"][0]["shape"] == [1, 3]
+    assert deep == flat
+
+
+def test_a_long_text_among_short_ones_takes_no_more_memory_than_its_body(server: Any) -> None:
+    # As an array of texts of one width this is 16 TiB.
+    data = ["x" * 4_000_000, *[""] * 1_000_000]
+    body = json.dumps({"inputs": [{**GOOD, "data": data}]}, separators=(",", ":"))
+    response = infer(server, body.encode())
+    assert response.status_code == 400, response.text
+    assert "whole numbers" in response.json()["error"]
 
 
 def infer(server: Any, content: Any, **headers: str) -> httpx.Response:

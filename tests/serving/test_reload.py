@@ -1,5 +1,6 @@
 """A new version takes over without a lost request; a bad one never does."""
 
+import asyncio
 import io
 import shutil
 import signal
@@ -205,6 +206,60 @@ def test_a_file_that_is_replaced_is_loaded_anew_at_the_signal(
         content = httpx.post(f"{server.url}/predict", content=draw((96, 0, 0))).json()
         assert content["probabilities"]["red"] == pytest.approx(1 / 3, abs=1e-6)
         assert ready(server)["ready"] is True
+
+
+def test_a_name_that_is_not_how_its_number_is_written_is_no_version(tmp_path: Path) -> None:
+    from pipeline.serving.versions import Place
+
+    for name in ("2", "03", "0004", "x5"):
+        put(tmp_path / name / "model.onnx", full_model())
+    newest = Place(tmp_path).newest()
+    assert (newest.number, newest.path) == ("2", tmp_path / "2/model.onnx")
+
+
+def test_a_file_replaced_while_it_is_loaded_is_known_by_what_was_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.core.atomic import sha256_file
+    from pipeline.serving import model as module
+    from pipeline.serving.versions import Place
+
+    path = put(tmp_path / "model.onnx", full_model())
+    before = sha256_file(path)
+
+    class ReplacedMeanwhile(module.OnnxClassifier):
+        def __init__(self, path: Path, **kwargs: Any) -> None:
+            super().__init__(path, **kwargs)
+            put(path, constant_model())
+
+    monkeypatch.setattr(module, "OnnxClassifier", ReplacedMeanwhile)
+    assert module.load(Place(path).newest(), device="cpu").sha256 == before
+
+
+def test_a_file_that_is_gone_is_no_refused_version(tmp_path: Path) -> None:
+    from pipeline.serving.limits import Limits
+    from pipeline.serving.model import load
+    from pipeline.serving.reload import Watch
+    from pipeline.serving.service import Service
+    from pipeline.serving.versions import Place
+
+    place = Place(put(tmp_path / "model.onnx", full_model()))
+    first = place.newest()
+    old = load(first, device="cpu")
+    service = Service(old, limits=Limits(), lanes=1, max_batch=1)
+    watch = Watch(service, place, first, device="cpu", every_s=1)
+
+    async def look(times: int) -> None:
+        for _ in range(times):
+            await watch.look()
+
+    place.path.unlink()
+    asyncio.run(look(3))
+    assert service.refused_version is None
+    assert b'loads_total{result="refused"} 0.0' in service.metrics.text()
+    put(place.path, constant_model())
+    asyncio.run(look(2))
+    assert service.model.sha256 != old.sha256  # but its successor is taken
 
 
 def test_a_repository_without_a_version_is_said_in_one_line(tmp_path: Path) -> None:

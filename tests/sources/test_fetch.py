@@ -19,6 +19,7 @@ from pipeline.core.archive import RawArchive
 from pipeline.core.errors import DataError
 from pipeline.sources.collect import collect
 from pipeline.sources.fetch import FetchPolicy, fetch
+from pipeline.sources.limits import LIMITS, ArchiveLimits
 from pipeline.sources.locations import Remote
 from pipeline.sources.partials import find_partial, locked, remove_partials
 
@@ -87,6 +88,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def lying(self, site):
         self.start(206, len(site.content), Content_Range="bytes 0-9/10")
+        self.body(site.content)
+
+    def lyinglong(self, site):
+        self.start(206, len(site.content), Content_Range=f"bytes 300000-9/{'9' * 5000}")
+        self.body(site.content)
+
+    def lyinglonger(self, site):
+        self.start(206, len(site.content), Content_Range=f"bytes {'9' * 5000}-9/*")
         self.body(site.content)
 
     def status(self, site, code):
@@ -329,8 +338,21 @@ def test_a_file_of_another_size_is_refused_before_it_is_fetched(site, get, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_another_size_leaves_other_downloads(site, get, tmp_path):
+    get(site.url + "?other")
+    with pytest.raises(DataError, match="offers 700000 bytes, expected 5"):
+        get(size_bytes=5)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [CONTENT]
+
+
+@pytest.mark.parametrize("step", ["lyinglong", "lyinglonger"])
+def test_a_size_of_5000_digits_is_none(step, site, get):
+    site.script = ["whole 300000", step]
+    assert get() == CONTENT
+
+
 def test_an_endless_file_is_stopped(site, get, tmp_path):
-    with pytest.raises(DataError, match="more than 1000 bytes"):
+    with pytest.raises(DataError, match=r"more than 1000 bytes.* raise data.max_total_bytes"):
         get(max_bytes=1000)
     assert list(tmp_path.iterdir()) == []
 
@@ -395,6 +417,35 @@ def test_a_wrong_checksum_shows_both_and_removes_what_was_fetched(site, tmp_path
 def test_a_login_page_instead_of_the_archive_is_refused(site, tmp_path, target):
     site.script = ["html"]
     with pytest.raises(DataError, match="a web page, such as a login or error page"):
+        collect(site.url, target, sha256=None, root=tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["another is gone", "another has changed", "a limit is met"])
+def test_what_was_fetched_whole_survives_the_fault_of_something_else(
+    fault, site, tmp_path, target, make_zip
+):
+    site.content = pets_zip()
+    make_zip([("cat/1.jpg", b"1")], "mine.zip")
+    sources = {"another is gone": [site.url, site.url + "?gone"], "a limit is met": [site.url]}
+    checksums = {"another has changed": [None, "0" * 64]}
+    site.script = ["whole", "status 404"] if fault == "another is gone" else []
+    with pytest.raises(DataError, match=r"HTTP 404|sha256 is|more than 1 entries"):
+        collect(
+            sources.get(fault, [site.url, "mine.zip"]),
+            target,
+            sha256=checksums.get(fault),
+            root=tmp_path,
+            limits=ArchiveLimits(members=1) if fault == "a limit is met" else LIMITS,
+        )
+    assert [path.read_bytes() for path in target.parent.iterdir()] == [site.content]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_damaged_archive_is_fetched_again(site, tmp_path, target):
+    content = bytearray(pets_zip())
+    content[60] ^= 0xFF  # in the compressed bytes of the first file
+    site.content = bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
         collect(site.url, target, sha256=None, root=tmp_path)
 
 

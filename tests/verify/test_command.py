@@ -1,7 +1,9 @@
 """The command: what it says, its exit status, and what it leaves alone."""
 
 import fcntl
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import pytest
 from verify.conftest import shell
 
 from pipeline.core.errors import ArtifactError
+from pipeline.verify.cache import find_cache
+from pipeline.verify.lockfile import read_outs
 from pipeline.verify.verify import verify
 
 TOP = Path(__file__).resolve().parents[2]
@@ -42,6 +46,45 @@ def test_a_finding_is_a_line_with_its_cure_and_status_1(repository):
     assert process.returncode == 1
     assert said == "models/a.bin: missing; run: dvc checkout models/a.bin\n"
     assert errors == "verify: error: 1 finding; run the commands above, then this again\n"
+
+
+def lose_object(name: str) -> Path:
+    """Remove the object of an out from DVC's cache; return where it was."""
+    entry = next(out for out in read_outs(Path())[0] if out.path == Path(name))
+    path = find_cache(Path()).path(entry.md5)
+    path.unlink()
+    return path
+
+
+@pytest.mark.parametrize("harm", ["missing", "changed"])
+def test_without_reading_the_cache_it_is_not_asked_for_what_it_lacks(repository, harm):
+    a, lost = Path("models/a.bin"), lose_object("models/a.bin")
+    a.unlink()
+    if harm == "changed":
+        a.write_bytes(b"other")
+    (finding,) = verify(Path(), with_cache=False).findings
+    assert finding.cure == f"rm -rf models/a.bin {lost} && dvc repro first"
+
+
+def test_without_reading_the_cache_a_folder_is_asked_for_only_if_all_its_files_are_there(
+    repository,
+):
+    Path("models/b/one").write_text("other")
+    (finding,) = verify(Path(), with_cache=False).findings
+    assert finding.cure == "rm -rf models/b && dvc checkout models/b"
+    lost = find_cache(Path()).path(hashlib.md5(b"thr ee" * 50).hexdigest())
+    lost.unlink()
+    (finding,) = verify(Path(), with_cache=False).findings
+    assert finding.cure == f"rm -rf models/b {lost} && dvc repro second"
+
+
+def test_without_reading_the_cache_all_outs_are_asked_for_if_it_has_them(repository):
+    shutil.rmtree("models")
+    (finding,) = verify(Path(), with_cache=False).findings
+    assert finding.cure == "dvc checkout"
+    lose_object("models/a.bin")
+    (finding,) = verify(Path(), with_cache=False).findings
+    assert finding.cure == "dvc repro"
 
 
 def test_elsewhere_than_in_the_top_folder_it_says_so(tmp_path, monkeypatch):

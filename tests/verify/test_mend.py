@@ -1,6 +1,7 @@
 """What a kill of DVC tears, and `--mend` puts back; DVC's own reader is the judge."""
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,33 @@ def test_a_merge_and_a_sound_repository_are_left_alone(repository):
     LOCK.write_text(text)
     assert list(mend(Path())) == []
     assert LOCK.read_text() == text
+
+
+@pytest.fixture
+def worker(repository, tmp_path):
+    """A task of DVC's queue: it works in a folder of its own, and copies into the shared cache."""
+    folder = Path(".dvc/tmp/exps/tmpabc")
+    folder.mkdir(parents=True)
+    program = tmp_path / "dvc"
+    program.write_text("print('begun', flush=True)\nwhile input():\n    pass\n")
+    command = [sys.executable, program, "exp", "exec-run", "--infofile", "x"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, **pipes) as process:
+        assert process.stdout.readline() == "begun\n"
+        yield process
+        process.kill()
+
+
+def test_what_an_experiment_of_the_queue_is_writing_is_left_alone(repository, worker):
+    written = [Path(".dvc/cache/files/md5/ab/x.tmp"), Path(".dvc/tmp/exps/rwlock")]
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    os.utime(written[1], (1e9, 1e9))
+    assert verify(Path(), with_cache=True).findings == ()
+    assert list(mend(Path())) == []
+    assert all(path.exists() for path in written)
+    worker.kill()
+    worker.wait()
+    assert len(list(mend(Path()))) == 2
+    assert not any(path.exists() for path in written)
