@@ -9,6 +9,8 @@ from pathlib import Path
 from pipeline.verify.finding import Finding
 
 EXECUTION = "refs/exps/exec"
+WHILE_RUNNING = tuple(f"{EXECUTION}/EXEC_{name}" for name in ("BASELINE", "BRANCH", "MERGE"))
+"""What DVC removes at the end of a run; EXEC_HEAD and EXEC_APPLY stay after one that ended well."""
 FORGET = f"git for-each-ref --format='delete %(refname)' {EXECUTION} | git update-ref --stdin"
 MOVED = re.compile(r"checkout: moving from (\S+) to ")
 
@@ -20,7 +22,7 @@ def at_head(root: Path, path: Path) -> bytes | None:
 
 def left_by_experiments(root: Path) -> Iterator[Finding]:
     """Yield what a `dvc exp run` that was killed has not put back; no DVC may be running."""
-    left = _lines(root, "for-each-ref", "--format=%(refname)", EXECUTION)
+    left = _lines(root, "for-each-ref", "--format=%(refname)", *WHILE_RUNNING)
     if not left:
         return
     what = f"left by a killed `dvc exp run`: {', '.join(name.split('/')[-1] for name in left)}"

@@ -182,6 +182,10 @@ HARMS = {
         ".tmp-a.bin-0123: left by",
     ),
     "a folder's write killed": (write("data/.tmp-p-0123/x", "half"), "data/.tmp-p-0123: left by"),
+    "an experiment killed": (
+        lambda: shell(Path(), "git update-ref refs/exps/exec/EXEC_MERGE HEAD"),
+        "refs/exps/exec: left by a killed `dvc exp run`: EXEC_MERGE",
+    ),
     "a copy into the cache killed": (
         write(".dvc/cache/files/md5/ab/.x1y.tmp", "half"),
         r"ab/.x1y.tmp: left by a DVC that was killed",
@@ -204,6 +208,12 @@ def test_each_harm_is_found_and_its_cure_mends_it(repository, name):
 
 def test_an_entry_of_the_dead_is_not_worth_a_word_since_dvc_forgets_it(repository):
     leave_rwlock(GONE)
+    assert verify(Path(), with_cache=True).findings == ()
+
+
+def test_what_dvc_leaves_after_an_experiment_that_ended_well_is_not_worth_a_word(repository):
+    shell(repository, "dvc exp run -f")
+    assert "EXEC_HEAD" in shell(repository, "git for-each-ref refs/exps/exec")
     assert verify(Path(), with_cache=True).findings == ()
 
 
