@@ -62,8 +62,9 @@ def main() -> None:
                 shown = "".join(f"{number / MB:10.1f}" for number in numbers)
                 print(f"{stage:8s} {times:5d}x {n_images:8d} {shown}", flush=True)
             shutil.rmtree(root)
-    for stage, rows in found.items() if len(arguments.times) > 1 else ():
-        _print_growth(stage, rows)
+    if len(arguments.times) > 1:
+        for stage, rows in found.items():
+            _print_growth(stage, rows)
 
 
 def _print_growth(stage: str, rows: list[tuple[int, Peak, int]]) -> None:
