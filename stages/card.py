@@ -19,6 +19,7 @@ from pipeline.core.params import Params
 from pipeline.core.process import available_cores
 from pipeline.core.stage import run_stage
 from pipeline.inference.classifier import OnnxClassifier
+from pipeline.pretrained.facts import weights_licence
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def run(params: Params, layout: Layout) -> None:
             synthetic_seed=params.data.synthetic_seed,
         ),
         weights=params.model.weights,
+        weights_licence=weights_licence(classifier.spec.arch, params.model.weights),
         reject_risk=params.evaluate.reject_risk,
         reject_coverage=params.evaluate.reject_coverage,
         neither=neither,

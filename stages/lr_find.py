@@ -82,6 +82,7 @@ def _sweep(
         weights=params.model.weights,
         seed=seed,
         train=packed.train,
+        preprocess=packed.preprocess,
     )
     title = f"lr_find, {part}, " + (f"sweep {number}" if number else "coarse sweep")
     with Progress(title, total=len(rates), unit="steps") as progress:

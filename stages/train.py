@@ -84,6 +84,7 @@ def _fit(params: Params, layout: Layout, group: Group) -> None:
         weights=params.model.weights,
         seed=params.train.seed,
         train=packed.train,
+        preprocess=packed.preprocess,
     )
     model = synchronized(model.to(compute.device), group, device=compute.device)
     origin = Origin(

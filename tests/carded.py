@@ -65,6 +65,7 @@ def make_facts(
         said=said,
         sources=sources,
         weights="none",
+        weights_licence=None,
         reject_risk=None,
         reject_coverage=0.95,
         neither={"all": figures, "kinds": {"noise": figures}},

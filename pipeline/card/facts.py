@@ -28,6 +28,8 @@ class Facts:
     """Where the images come from, for people anywhere: no folder of this machine, no password."""
     weights: str
     """What training started from: `none`, `imagenet`, or the name of a file."""
+    weights_licence: str | None
+    """Of published weights, where they state one."""
     reject_risk: float | None
     reject_coverage: float | None
     data: Mapping[str, Any]
@@ -65,6 +67,7 @@ def read_facts(
     said: CardParams,
     sources: Sequence[str],
     weights: str,
+    weights_licence: str | None,
     reject_risk: float | None,
     reject_coverage: float | None,
     neither: Mapping[str, Any],
@@ -79,6 +82,7 @@ def read_facts(
         said=said,
         sources=tuple(sources),
         weights=weights if weights in ("none", "imagenet") else public_name(weights),
+        weights_licence=weights_licence,
         reject_risk=reject_risk,
         reject_coverage=reject_coverage,
         data=read_json(layout.data_summary, stage="split"),

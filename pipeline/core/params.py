@@ -117,10 +117,14 @@ class SplitParams:
 class PackParams:
     """How images are decoded, once."""
 
-    size_px: SidePx
-    """Side of the packed square, which is what the network sees outside training."""
-    fit: Literal["squash", "crop", "pad"]
-    """How an image of another aspect becomes a square; see `pipeline.imaging.preprocess`."""
+    size_px: SidePx | None
+    """Side of the packed square, which is what the network sees outside training; null is that of
+    the weights."""
+    fit: Literal["squash", "crop", "pad"] | None
+    """How an image of another aspect becomes a square, see `pipeline.imaging.preprocess`; null is
+    the way of the weights."""
+    resample: Literal["bilinear", "bicubic"] | None
+    """How pixels are interpolated; null is the way of the weights."""
     mode: Literal["array", "stream"]
     """Whether data/packed holds decoded pixels, or encoded images that are decoded when needed."""
 
@@ -130,9 +134,9 @@ class ModelParams:
     """Which network."""
 
     arch: Text
-    """`compact`, or a classification builder of torchvision."""
+    """`compact`, `efficientnet_lite0` to `2`, a classifier of torchvision, or `timm/NAME`."""
     weights: Text
-    """`none` (from scratch), `imagenet`, or the path of a model.pt or state dict."""
+    """`none` (from scratch), `imagenet`, or the path of a model.pt, state dict or safetensors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,25 +2,55 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.core.errors import ArtifactError
 
-RESAMPLE = "bilinear, antialiased"
+BILINEAR, BICUBIC = "bilinear, antialiased", "bicubic, antialiased"
+"""How pixels are interpolated; Pillow's filters widen with the scale."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]; torchvision's weights were trained with it
+IMAGENET_STD = (0.229, 0.224, 0.225)
 ALL_UNSURE = 1.000001
 """A threshold that no prediction reaches: in float32 a probability may be 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessSpec:
-    """How an RGB image becomes the network's input; applied by `imaging.preprocess`."""
+    """How an RGB image becomes the network's input; geometry is applied by `imaging.preprocess`.
+
+    What has a default here was added later: older models take it.
+    """
 
     size_px: int
     """Side of the square input."""
     fit: str = "squash"
-    """`squash`, `crop` or `pad`; models that name none were made before there was a choice."""
-    resample: str = RESAMPLE
+    """`squash`, `crop`, `pad`, `resize_crop` or `resize_squash`; see `imaging.preprocess`."""
+    resample: str = BILINEAR
+    """`BILINEAR` or `BICUBIC`."""
+    resize_px: int | None = None
+    """Short side before `resize_crop` cuts the middle out, both before `resize_squash` does; None
+    with every other fit."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """RGB in [0, 1]; the network's first layer subtracts it."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """RGB in [0, 1]; the network's first layer divides by it."""
+
+
+def preprocess_from(content: Mapping[str, Any]) -> PreprocessSpec:
+    """Return the spec that `asdict` made a mapping of, also by way of JSON.
+
+    Raises:
+        TypeError: a name is unknown or missing.
+        ValueError: mean or std are not three numbers.
+    """
+    found = dict(content)
+    for name in ("mean", "std"):
+        if name in found:
+            red, green, blue = map(float, found[name])
+            found[name] = (red, green, blue)
+    return PreprocessSpec(**found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +89,7 @@ def spec_from_json(text: str, *, where: str) -> ModelSpec:
         return ModelSpec(
             arch=str(content["arch"]),
             classes=tuple(map(str, content["classes"])),
-            preprocess=PreprocessSpec(**content["preprocess"]),
+            preprocess=preprocess_from(content["preprocess"]),
             # Models made before there were these two are taken as they are.
             temperature=float(content.get("temperature", 1.0)),
             threshold=None if threshold is None else float(threshold),

@@ -37,7 +37,12 @@ def starting_model(
     """
     try:
         model = initial_model(
-            spec.arch, n_classes=len(spec.classes), weights=weights, seed=seed, train=train
+            spec.arch,
+            n_classes=len(spec.classes),
+            weights=weights,
+            seed=seed,
+            train=train,
+            preprocess=spec.preprocess,
         )
     except ParamsError:
         return None

@@ -31,7 +31,7 @@ def load_checkpoint(path: Path) -> tuple[Classifier, ModelSpec]:
     content = _read(path)
     spec = spec_from_json(content["spec"], where=str(path))
     try:
-        model = build_model(spec.arch, n_classes=len(spec.classes))
+        model = build_model(spec.arch, n_classes=len(spec.classes), preprocess=spec.preprocess)
         model.load_state_dict(content["state"])
     except (RuntimeError, TypeError, ParamsError) as error:
         detail = " ".join(str(error).split())[:300]

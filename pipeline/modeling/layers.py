@@ -105,6 +105,6 @@ def _block_of(name: str, network: nn.Module) -> str:
         return f"features {sum(isinstance(layer, nn.MaxPool2d) for layer in before)}"
     if parts[0] == "whiten":  # fixed; it belongs to what follows it
         return "stages.0"
-    if parts[0] == "stages":
+    if parts[0] in ("stages", "blocks"):
         return ".".join(parts[:2])
     return ".".join(parts[:-1])

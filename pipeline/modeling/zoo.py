@@ -1,7 +1,9 @@
-"""Networks by name: our compact one and every classifier that torchvision builds."""
+"""Networks by name: compact, EfficientNet-Lite, and the classifiers of torchvision and timm."""
 
 import io
+import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,28 +12,38 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core.errors import ParamsError
+from pipeline.imaging.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from pipeline.modeling.compact import Compact
+from pipeline.modeling.efficientnet_lite import EfficientNetLite
 from pipeline.packing.packed import PackedSplit
+from pipeline.pretrained.facts import TIMM, is_non_commercial, unknown_arch, weights_facts
+from pipeline.pretrained.lite import LITE_SIZES_PX, lite_weights_path
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB in [0, 1]; what torchvision's weights were trained with
-IMAGENET_STD = (0.229, 0.224, 0.225)
+log = logging.getLogger(__name__)
 WHITENING_IMAGES = 512
 WHITENING_SLICE = 32
 """Images at a time: all of them at 512 px would take 26 GB."""
 
+IMAGENET_CLASSES = 1000
 AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")
 
 
 class Classifier(nn.Module):
     """A network whose first layer casts and normalises, so that nobody types mean and std twice."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
         super().__init__()
         self.network = network
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Return float images (N, 3, H, W) from uint8 pixels (N, H, W, 3)."""
@@ -45,14 +57,24 @@ class Classifier(nn.Module):
         return cast(Tensor, self.network(self.normalize(pixels)))
 
 
-def build_model(arch: str, *, n_classes: int, weights: str = "none", seed: int = 0) -> Classifier:
+def build_model(
+    arch: str,
+    *,
+    n_classes: int,
+    weights: str = "none",
+    seed: int = 0,
+    preprocess: PreprocessSpec | None = None,
+) -> Classifier:
     """Return a classifier with a head for `n_classes`, in channels_last memory format.
 
     Args:
-        arch: `compact` or a name of `torchvision.models.list_models`.
+        arch: `compact`, `efficientnet_lite0` to `2`, a name of `torchvision.models.list_models`,
+            or `timm/` and a name of `timm.list_models`, with or without the tag of its weights.
         n_classes: K.
-        weights: `none`, `imagenet`, or the path of a model.pt or of a state dict.
+        weights: `none`, `imagenet`, or the path of a model.pt or of a state dict, also of
+            safetensors.
         seed: of the initial weights.
+        preprocess: whose mean and standard deviation the first layer takes; None is ImageNet's.
 
     Raises:
         ParamsError: the architecture is unknown, or the weights cannot be had or do not fit.
@@ -63,19 +85,30 @@ def build_model(arch: str, *, n_classes: int, weights: str = "none", seed: int =
         network = _build_network(arch, n_classes, pretrained=weights == "imagenet")
     if weights not in ("none", "imagenet"):
         _load_weights(network, Path(weights))
-    model = Classifier(network)
+    spec = preprocess or PreprocessSpec(size_px=1)
+    model = Classifier(network, mean=spec.mean, std=spec.std)
     return model.to(memory_format=torch.channels_last)
 
 
 def initial_model(
-    arch: str, *, n_classes: int, weights: str, seed: int, train: PackedSplit
+    arch: str,
+    *,
+    n_classes: int,
+    weights: str,
+    seed: int,
+    train: PackedSplit,
+    preprocess: PreprocessSpec | None = None,
 ) -> Classifier:
     """Return a classifier as it is before its first step; see `build_model` and `fit_to_data`.
 
     A file of weights brings what `compact` takes from the images: its further layers were trained
     on that.
     """
-    model = build_model(arch, n_classes=n_classes, weights=weights, seed=seed)
+    model = build_model(
+        arch, n_classes=n_classes, weights=weights, seed=seed, preprocess=preprocess
+    )
+    if weights == "imagenet":
+        _warn_of_licence(arch)
     if weights == "none":
         fit_to_data(model, train)
     return model
@@ -116,14 +149,50 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
         if pretrained:
             raise ParamsError(
                 "model.weights: found imagenet, allowed for compact: none or a path; "
-                "it has no published weights, try model.arch resnet18"
+                "it has no published weights, try model.arch efficientnet_lite0"
             )
         return Compact(n_classes)
-    from torchvision import models  # slow to import, and not needed for our own network
+    if arch in LITE_SIZES_PX:
+        return _lite(arch, n_classes, pretrained=pretrained)
+    if arch.startswith(TIMM):
+        return _timm(arch.removeprefix(TIMM), n_classes, pretrained=pretrained)
+    return _torchvision(arch, n_classes, pretrained=pretrained)
 
-    names = models.list_models(module=models)
-    if arch not in names:
-        raise ParamsError(f"model.arch: found {arch!r}, allowed: compact, {', '.join(names)}")
+
+def _lite(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
+    network = EfficientNetLite(arch, IMAGENET_CLASSES if pretrained else n_classes)
+    if pretrained:
+        tensors = torch.load(lite_weights_path(arch), map_location="cpu", weights_only=True)
+        # The file has other names, the same order and, which load_state_dict checks, shapes.
+        network.load_state_dict(dict(zip(network.state_dict(), tensors.values(), strict=True)))
+        _replace_head(network, n_classes)
+    return network
+
+
+def _timm(name: str, n_classes: int, *, pretrained: bool) -> nn.Module:
+    import timm  # slow to import
+
+    if not timm.is_model(name.partition(".")[0]):
+        raise unknown_arch(f"{TIMM}{name}", (f"{TIMM}{each}" for each in timm.list_models()))
+    try:
+        network = timm.create_model(name, pretrained=pretrained, num_classes=n_classes)
+    except Exception as error:  # of the hub's client, of HTTP, of the file system
+        if not pretrained:
+            raise ParamsError(f"model.arch: timm/{name}: {_brief(error)}") from error
+        hub = timm.get_pretrained_cfg(name).hf_hub_id or "its publisher"
+        raise ParamsError(
+            f"model.weights: imagenet weights of timm/{name} cannot be downloaded "
+            f"({type(error).__name__}); fetch model.safetensors of {hub} from the Hugging Face "
+            "hub and set model.weights to its path, or set none"
+        ) from error
+    return cast(nn.Module, network)
+
+
+def _torchvision(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
+    from torchvision import models  # slow to import, and not needed for our own networks
+
+    if arch not in (names := models.list_models(module=models)):
+        raise unknown_arch(arch, names)
     options: dict[str, Any] = (
         {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
     )
@@ -133,17 +202,30 @@ def _build_network(arch: str, n_classes: int, *, pretrained: bool) -> nn.Module:
         try:
             network = models.get_model(arch, weights="DEFAULT")
         except (OSError, RuntimeError) as error:
+            url = models.get_model_weights(arch).DEFAULT.url
             raise ParamsError(
                 f"model.weights: imagenet weights of {arch} cannot be downloaded ({error}); "
-                f"set none, or copy that file to {torch.hub.get_dir()}/checkpoints and run again"
+                f"set none, or fetch {url} into {torch.hub.get_dir()}/checkpoints and run again"
             ) from error
     _remove_auxiliary_heads(network)
     _replace_head(network, n_classes)
     return cast(nn.Module, network)
 
 
+def _warn_of_licence(arch: str) -> None:
+    licence = weights_facts(arch, "imagenet").licence
+    if is_non_commercial(licence):
+        log.warning("the imagenet weights of %s are %s: no commercial use", arch, licence)
+
+
 def _head_name(network: nn.Module) -> str:
-    """Return the name of the layer that makes the logits: the last linear one, or convolution."""
+    """Return the name of the layer that makes the logits.
+
+    timm's networks say it; elsewhere it is the last linear layer, or else the last convolution.
+    """
+    if config := getattr(network, "pretrained_cfg", None):
+        named: str | tuple[str, ...] = config["classifier"]
+        return named if isinstance(named, str) else named[0]
     modules = list(network.named_modules())
     linear: list[str] = [name for name, module in modules if isinstance(module, nn.Linear)]
     convolutions: list[str] = [name for name, module in modules if isinstance(module, nn.Conv2d)]
@@ -194,6 +276,8 @@ def _load_weights(network: nn.Module, path: Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         content = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     except OSError as error:
@@ -212,6 +296,19 @@ def _read_state(path: Path) -> dict[str, Any]:
     if not network:
         raise ParamsError(f"model.weights: {path} holds no state dict")
     return network
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    import safetensors.torch
+
+    try:
+        return cast(dict[str, Any], safetensors.torch.load_file(path))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ParamsError(f"model.weights: {path} cannot be read: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _network_part(state: dict[Any, Any]) -> dict[str, Tensor]:

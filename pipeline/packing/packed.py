@@ -18,7 +18,7 @@ from pipeline.core.artifacts import SPLITS, Sample, read_json, read_records, wri
 from pipeline.core.atomic import replacing_folder, write_json
 from pipeline.core.errors import ArtifactError
 from pipeline.imaging.preprocess import Pixels
-from pipeline.imaging.spec import PreprocessSpec
+from pipeline.imaging.spec import PreprocessSpec, preprocess_from
 from pipeline.packing.arrays import allocate, open_array, rows, write_rows
 from pipeline.packing.encoded import EncodedPixels, open_encoded, write_encoded
 from pipeline.packing.images import PlacedImage
@@ -74,8 +74,8 @@ def read_packed(folder: Path, *, workers: int = 1) -> Packed:
     spec = read_json(folder / "spec.json", stage="pack")
     try:
         classes, mode = tuple(map(str, spec["classes"])), spec["mode"]
-        preprocess = PreprocessSpec(**spec["preprocess"])
-    except (KeyError, TypeError) as error:
+        preprocess = preprocess_from(spec["preprocess"])
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder}/spec.json: malformed ({error!r}); {CURE}") from error
     if mode not in MODES:
         raise ArtifactError(f"{folder}/spec.json: mode is {mode!r}; {CURE}")

@@ -79,7 +79,7 @@ def test_a_scalar_means_the_same_to_dvc(tmp_path, scalar):
         ("data", "sha256", ["xyz"], "data.sha256: found 'xyz', allowed: 64 lower-case hexadecimal"),
         ("data", "max_ratio", 0, "data.max_ratio: found 0, allowed: a whole number at least 1"),
         ("data", "max_members", "1e6", "data.max_members: found '1e6', allowed: a whole number"),
-        ("pack", "size_px", None, "pack.size_px: found null, allowed: a whole number"),
+        ("pack", "mode", None, "pack.mode: found null, allowed: array, stream"),
         ("evaluate", "tta", "crop", "evaluate.tta: found 'crop', allowed: none, flip, multi_crop"),
         ("evaluate", "reject_coverage", 0, "evaluate.reject_coverage: found 0, allowed: a number"),
         (

@@ -2,26 +2,48 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
+import timm
 import torch
 from torchvision import models
 
 from pipeline.core.errors import ParamsError
 from pipeline.imaging.preprocess import PAD_COLOUR
+from pipeline.imaging.spec import PreprocessSpec
+from pipeline.modeling import zoo
 from pipeline.modeling.compact import Compact
+from pipeline.modeling.layers import layer_groups
 from pipeline.modeling.zoo import (
     Classifier,
     build_model,
     fit_to_data,
     head_parameters,
     initial_model,
+    without_head,
 )
 from pipeline.packing.packed import PackedSplit
 
-LIGHT = ["compact", "resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"]
+LIGHT = [
+    "compact",
+    "efficientnet_lite0",
+    "resnet18",
+    "mobilenet_v3_small",
+    "squeezenet1_1",
+    "shufflenet_v2_x0_5",
+]
 NAMED = [
     *("resnet34", "resnet50", "vgg16", "vgg16_bn", "mobilenet_v3_large", "efficientnet_b0"),
     *("convnext_tiny", "googlenet", "densenet121", "alexnet"),
 ]
+
+TIMM = [
+    *(("resnet18", 64), ("convnext_atto", 64), ("vit_tiny_patch16_224", 224)),
+    *(("mobilenetv3_small_050", 64), ("mobilenetv4_conv_small", 64), ("efficientnet_b0", 64)),
+    *(("regnety_002", 64), ("densenet121", 64), ("levit_128s", 224), ("visformer_tiny", 224)),
+    *(("convnextv2_atto", 64), ("edgenext_xx_small", 64), ("ghostnet_100", 64)),
+    *(("tf_efficientnet_lite0", 64), ("nf_resnet26", 64), ("resmlp_12_224", 224)),
+]
+"""One a family, and a side in pixels that it takes."""
 
 
 @pytest.mark.parametrize("arch", LIGHT)
@@ -161,8 +183,81 @@ def test_imagenet_weights_load_through_torchvision_with_a_new_head(tmp_path, mon
 def test_without_a_network_the_message_names_the_cure(tmp_path, monkeypatch):
     torch.hub.set_dir(str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(ParamsError, match=r"resnet18 cannot be downloaded .*set none, or copy"):
+    with pytest.raises(
+        ParamsError, match=r"resnet18 cannot be downloaded .*fetch http\S*/resnet18-\S*\.pth into"
+    ):
         build_model("resnet18", n_classes=2, weights="imagenet")
+
+
+def test_without_a_network_timms_weights_are_named_too(monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", refuse)
+    with pytest.raises(
+        ParamsError, match=r"fetch model.safetensors of timm/convnext_atto.d2_in1k .*model.weights"
+    ):
+        build_model("timm/convnext_atto.d2_in1k", n_classes=2, weights="imagenet")
+
+
+@pytest.mark.parametrize("arch", ["efficientnet_lite0", "timm/resnet19"])
+def test_a_name_that_is_no_network_is_refused(arch):
+    with pytest.raises(ParamsError, match=r"model\.arch: found"):
+        build_model(f"{arch}x", n_classes=2)
+
+
+@pytest.mark.parametrize("size_px", [64, 97])
+def test_efficientnet_lite_is_timms_with_the_same_weights(size_px):
+    model = build_model("efficientnet_lite0", n_classes=3, weights="imagenet").eval()
+    other = timm.create_model("tf_efficientnet_lite0", num_classes=3).eval()
+    own = model.network.state_dict()
+    other.load_state_dict(dict(zip(other.state_dict(), own.values(), strict=True)))
+    images = torch.randn(2, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(model.network(images), other(images), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arch", "size_px"), TIMM)
+def test_networks_of_timm_take_the_head_and_the_layer_groups(arch, size_px):
+    model = build_model(f"timm/{arch}", n_classes=3).train()
+    logits = model(torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8))
+    assert logits.shape == (2, 3)
+    logits.sum().backward()
+    assert {len(p) for p in head_parameters(model)} == {3}
+    assert all(p.grad is not None for p in head_parameters(model))
+    groups = layer_groups(model, 3)
+    assert all(groups)
+    assert sum(map(len, groups)) == len(list(model.parameters()))
+    assert len(without_head(model)) < len(model.state_dict())
+
+
+def test_weights_of_safetensors_are_read(tmp_path):
+    path, source = tmp_path / "w.safetensors", Compact(2)
+    safetensors.torch.save_file(source.state_dict(), path)
+    model = build_model("compact", n_classes=2, weights=str(path))
+    assert torch.equal(model.network.fc.weight, source.fc.weight)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ParamsError, match="cannot be read"):
+        build_model("compact", n_classes=2, weights=str(path))
+
+
+def test_the_first_layer_takes_the_statistics_of_the_weights():
+    spec = PreprocessSpec(size_px=8, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    model = build_model("compact", n_classes=2, preprocess=spec)
+    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    # (x - 127) / 128
+    assert model.normalize(pixels).flatten().tolist() == pytest.approx([-127 / 128, 0, 1])
+
+
+@pytest.mark.parametrize("commercial", [True, False])
+def test_weights_that_forbid_commerce_say_so(commercial, caplog, monkeypatch):
+    arch = "timm/resnet18.a1_in1k" if commercial else "timm/convnextv2_atto.fcmae_ft_in1k"
+    monkeypatch.setattr(
+        zoo, "_build_network", lambda arch, n_classes, pretrained: torch.nn.Linear(1, n_classes)
+    )
+    initial_model(arch, n_classes=2, weights="imagenet", seed=0, train=None)
+    assert ["no commercial use" in m for m in caplog.messages] == ([] if commercial else [True])
 
 
 def test_weights_from_a_file_fit_another_number_of_classes(tmp_path):

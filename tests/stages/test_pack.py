@@ -61,7 +61,8 @@ def test_every_row_of_split_csv_is_packed_where_it_belongs(params, layout, conte
     for split in (packed.train, packed.valid, packed.test):
         for path, pixels in zip(split.paths, split.pixels[:], strict=True):
             assert np.array_equal(pixels, pixels_from_bytes(contents[path], packed.preprocess))
-    assert caplog.messages[-1] == f"packed 12 images of 24 px, fit squash, mode {mode}"
+    packed_how = "12 images of 24 px, fit squash (bilinear, antialiased)"
+    assert caplog.messages[-1] == f"packed {packed_how}, mode {mode}"
 
 
 def test_packing_twice_writes_the_same_bytes(params, layout):

@@ -1,0 +1,1 @@
+"""What is known of pretrained weights without loading them: preprocessing, licence, file."""
