@@ -15,7 +15,7 @@ from pipeline.core.atomic import sha256_file
 from pipeline.modeling.device import Compute
 from pipeline.modeling.group import ALONE, Group
 
-CODE = ("core", "imaging", "modeling", "packing")
+CODE = ("core", "imaging", "modeling", "packing", "pretrained")
 """The sub-packages that a training depends on, as dvc.yaml lists them."""
 
 
